@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of one stream. The connection's window holds back more than this bounds at first; a wide one has room for others
-/// while a backend does not take the body of one stream.
+/// Bytes of one stream: a quarter of a wide window, so that a stream whose backend does not read holds up no other. At first
+/// the window of the connection is smaller than this, and bounds all streams together.
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
 /// Bytes of a connection that uploads.
 pub(crate) const WIDE_WINDOW: u32 = 1024 * 1024;

@@ -2,8 +2,9 @@
 //! away, and does some binding there give the subject a role that holds it? The questions are asked in that order
 //!
 //! The nearest resource comes first. On one resource the subject's own name comes before its sets, groups, domain,
-//! `allAuthenticatedUsers` and `allUsers`; sets and groups come in the order in which policies name them. The answer is the same in any order; this order makes the audit log name the
-//! closest binding. Nothing is allocated until there is an answer, unless a condition allocates.
+//! `allAuthenticatedUsers` and `allUsers`; of sets and groups, the one that policies name first. The answer is the same in
+//! any order; this order makes the audit log name the closest binding. Nothing is allocated until there is an answer, unless
+//! a condition allocates, or the subject's sets are looked up for the first time.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
