@@ -30,6 +30,9 @@ const FLAT: f64 = 1.2;
 /// A figure that is not within the promise is taken again: a neighbour on the machine disturbs one, not all.
 const ATTEMPTS: usize = 5;
 
+/// What is measured.
+type Call = Box<dyn FnMut()>;
+
 /// Measures every part; gives the broken promises.
 pub fn run() -> Vec<String> {
     let mut broken = Vec::new();
@@ -41,9 +44,8 @@ pub fn run() -> Vec<String> {
 }
 
 /// Measures one thing at several sizes; gives the promise where it is broken.
-fn flat(name: &str, sizes: &[usize], prepare: fn(usize) -> Box<dyn FnMut()>) -> Option<String> {
-    let mut calls: Vec<(usize, Box<dyn FnMut()>)> =
-        sizes.iter().map(|size| (*size, prepare(*size))).collect();
+fn flat(name: &str, sizes: &[usize], prepare: fn(usize) -> Call) -> Option<String> {
+    let mut calls: Vec<(usize, Call)> = sizes.iter().map(|size| (*size, prepare(*size))).collect();
     let mut rows = Vec::new();
     for _ in 0..ATTEMPTS {
         rows = measure(name, &mut calls);
@@ -56,9 +58,9 @@ fn flat(name: &str, sizes: &[usize], prepare: fn(usize) -> Box<dyn FnMut()>) -> 
     (worst > FLAT).then(|| format!("{name}: {worst:.2} times what the smallest takes, not {FLAT}"))
 }
 
-fn measure(name: &str, calls: &mut [(usize, Box<dyn FnMut()>)]) -> Vec<Row> {
+fn measure(name: &str, calls: &mut [(usize, Call)]) -> Vec<Row> {
     let mut first = None;
-    let row = |(size, call): &mut (usize, Box<dyn FnMut()>)| {
+    let row = |(size, call): &mut (usize, Call)| {
         let took = nanoseconds(call);
         let ratio = Some(took / *first.get_or_insert(took));
         Row { name: name.to_owned(), size: *size, nanoseconds: took, ratio, ..Row::default() }
@@ -67,7 +69,7 @@ fn measure(name: &str, calls: &mut [(usize, Box<dyn FnMut()>)]) -> Vec<Row> {
 }
 
 /// A caller whose token names so many groups, of which rules of the policy name half. One of them has the role.
-fn groups(count: usize) -> Box<dyn FnMut()> {
+fn groups(count: usize) -> Call {
     const GROUPS: usize = 2_000;
     let mut files = vec![(
         "roles/canceller.yaml".to_owned(),
@@ -159,17 +161,17 @@ fn one_cold(policy: &Policy, question: &Question, other: &mut [u8]) -> f64 {
 }
 
 /// A whole decision with a known token, where there are so many services, each on a host of its own.
-fn services(count: usize) -> Box<dyn FnMut()> {
+fn services(count: usize) -> Call {
     judged(count, 1)
 }
 
 /// A whole decision with a known token, where there are so many issuers.
-fn issuers(count: usize) -> Box<dyn FnMut()> {
+fn issuers(count: usize) -> Call {
     judged(1, count)
 }
 
 /// A cancel that Ana may make, of the service in the middle, with a token of the last issuer.
-fn judged(services: usize, issuers: usize) -> Box<dyn FnMut()> {
+fn judged(services: usize, issuers: usize) -> Call {
     let now = opgate::clock::now();
     let key = SigningKey::generate(SigningAlgorithm::Es256, Some("bench")).unwrap();
     let (snapshot, _kept) = snapshot(services, issuers, &key, now);
