@@ -1,8 +1,7 @@
 //! A client's connection below HTTP, with TLS or without, as a stream for Pingora.
 
-use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use super::flood::FloodGuard;
@@ -27,9 +26,6 @@ use crate::tls::Established;
 /// How much and how long a refused client's remaining bytes are read, so that a reset does not overtake the answer.
 pub(crate) const LINGER_BYTES: usize = 256 * 1024;
 pub(crate) const LINGER: Duration = Duration::from_millis(500);
-
-/// Room for a head of ordinary size: it is read at once.
-const HEAD_BYTES: usize = 4096;
 
 /// What is written before it is flushed goes out as one TLS record, up to this size.
 const RECORD_BYTES: usize = 4096;
@@ -106,21 +102,6 @@ impl ClientStream {
     /// Lets the next reads give these bytes first.
     pub(crate) fn rewind(&mut self, read: BytesMut) {
         self.ahead = read;
-    }
-
-    /// Reads what comes next. While nothing comes, an empty buffer takes no memory: most connections are idle.
-    pub(crate) async fn read_some(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
-        poll_fn(|context| {
-            if buffer.capacity() - buffer.len() < HEAD_BYTES / 4 {
-                buffer.reserve(HEAD_BYTES);
-            }
-            let read = pin!(self.read_buf(buffer)).poll(context);
-            if read.is_pending() && buffer.is_empty() {
-                *buffer = BytesMut::new();
-            }
-            read
-        })
-        .await
     }
 
     /// From here on, the connection speaks HTTP/2, and this watches it.
