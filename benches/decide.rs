@@ -14,7 +14,7 @@ use crate::measure::nanoseconds;
 use crate::table::Row;
 use crate::tree::{self, Format, Shape};
 
-const SIZES: [usize; 4] = [10, 1_000, 100_000, 1_000_000];
+pub const SIZES: [usize; 4] = [10, 1_000, 100_000, 1_000_000];
 /// Promised: the largest size takes at most this many times as long as the smallest.
 const FLAT: f64 = 1.5;
 /// A failed promise is measured again before it counts: the machine may be busy.
@@ -42,7 +42,7 @@ const CASES: [Case; 6] = [
     Case { name: "decide, another caller each time", is_flat: false, questions: all_over },
 ];
 
-struct Question {
+pub struct Question {
     principal: Principal,
     permission: String,
     resource: String,
@@ -83,11 +83,11 @@ fn conditional(size: usize) -> Question {
     Question { principal: Principal::user(tree::CONDITIONAL).unwrap(), ..by_name(size / 2, size) }
 }
 
-fn all_over(size: usize) -> Vec<Question> {
+pub fn all_over(size: usize) -> Vec<Question> {
     (0..QUESTIONS).map(|number| by_name(number * size / QUESTIONS, size)).collect()
 }
 
-fn decide(policy: &Policy, question: &Question) -> Result<Granted, Refusal> {
+pub fn decide(policy: &Policy, question: &Question) -> Result<Granted, Refusal> {
     policy.decide(
         Subject::of(&question.principal),
         &question.permission,

@@ -21,6 +21,7 @@ mod decide;
 mod gate;
 mod load;
 mod measure;
+mod scale;
 mod table;
 mod tree;
 
@@ -51,6 +52,9 @@ fn main() -> ExitCode {
     }
     if wanted("decide") {
         broken.extend(decide::run());
+    }
+    if wanted("scale") {
+        broken.extend(scale::run());
     }
     if wanted("cancels") {
         broken.extend(cancels::run());

@@ -33,7 +33,8 @@ pub fn nanoseconds_of_each<T>(items: Vec<T>, mut call: impl FnMut(T)) -> f64 {
     median(each.collect())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The one in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }

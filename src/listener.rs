@@ -16,6 +16,7 @@ mod socket;
 mod stalled;
 mod stream;
 mod timer;
+pub(crate) mod window;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -173,7 +174,8 @@ impl<H: Handler> Listener<H> {
             Some(tls) => {
                 let secured = tokio::select! {
                     biased;
-                    secured = self.secure(tcp, peer, tls, opened, &mut shutdown) => secured,
+                    // By itself: its state is larger than all that an idle connection has to keep.
+                    secured = Box::pin(self.secure(tcp, peer, tls, opened, &mut shutdown)) => secured,
                     () = slot.made_room() => {
                         self.instruments.cut(MADE_ROOM);
                         return;

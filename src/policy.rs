@@ -16,6 +16,8 @@
 //!
 //! Pure: files come as [`PolicyFiles`], and there is no clock and no network.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::diagnostic::{Place, Report, Severity};
 use crate::source::PolicyFiles;
 
@@ -67,6 +69,8 @@ use self::undefined::UndefinedRoles;
 /// A policy tree, compiled. It never changes; a reload makes another.
 #[derive(Debug, Default)]
 pub struct Policy {
+    /// Tells it from every other one of this process that is not empty: what is remembered of a caller is remembered for it.
+    number: u64,
     index: Index,
     boundaries: Boundaries,
     explain_index: ExplainIndex,
@@ -157,7 +161,9 @@ impl Policy {
             groups: context.groups.len(),
             resources: index.resource_count(),
         };
-        Self { index, boundaries, counts, ..Self::default() }
+        static COMPILED: AtomicU64 = AtomicU64::new(0);
+        let number = COMPILED.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { number, index, boundaries, counts, ..Self::default() }
     }
 
     fn index(&self) -> &Index {

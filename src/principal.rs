@@ -8,11 +8,13 @@
 pub(crate) mod caller;
 pub(crate) mod confirmation;
 pub(crate) mod scopes;
+pub(crate) mod sets;
 pub(crate) mod value;
 
 pub use self::caller::Caller;
 pub use self::confirmation::{BoundKey, Confirmation, DpopRule};
 pub use self::scopes::Scopes;
+pub use self::sets::PrincipalSets;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;

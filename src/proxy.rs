@@ -11,6 +11,7 @@ mod cancels;
 mod exchange;
 mod failure;
 mod forward;
+mod gather;
 mod http10;
 mod steps;
 mod task;
@@ -33,6 +34,7 @@ pub use self::exchange::{
 };
 use self::failure::denial_of;
 use self::forward::no_permit;
+use self::gather::gather;
 use self::http10::Http10Builder;
 pub use self::task::{carry, carry_within_deadline};
 use crate::engine::{Engine, Exchange};
@@ -101,11 +103,14 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         chunk: &mut Option<Bytes>,
         end_of_stream: bool,
         exchange: &mut Option<Exchange>,
     ) -> Result<()> {
+        if !end_of_stream {
+            gather(&mut session.downstream_session, chunk).await?;
+        }
         admitted(exchange)?.send_body(chunk, end_of_stream)
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::dev::mint::Mint;
-use crate::principal::Principal;
+use crate::principal::{Principal, PrincipalSets};
 use crate::reason::Reason;
 use crate::signing::{self, SigningKey};
 
@@ -154,7 +154,7 @@ fn a_caller_is_what_the_claims_say() {
             issuer: "example".into(),
             subject: Some("1234".to_owned()),
             principal: Principal::user("ana@example.com").unwrap(),
-            sets: Vec::new(),
+            sets: PrincipalSets::default(),
             scopes: ["read", "write"].into_iter().collect(),
             confirmation: None,
             own_key: None,

@@ -80,7 +80,7 @@ fn gate(explained: &Explained) -> Value {
         "because": explained.because(),
         "rule": explained.rule().map(place),
         "principal": trace.caller.as_ref().map(|caller| caller.principal.as_str()),
-        "sets": trace.caller.as_ref().map(|caller| &caller.sets),
+        "sets": trace.caller.as_ref().map(|caller| &*caller.sets),
         "service": trace.call.as_ref().map(|call| &call.method.service.name),
         "method": trace.call.as_ref().map(|call| &call.method.name),
         "resource": trace.call.as_ref().map(|call| call.resource()),

@@ -35,7 +35,8 @@ impl Handler for Http {
             match preface {
                 Ok(Some(true)) => {
                     connection.stream.rewind(buffer);
-                    return http2::serve(self, connection, shutdown).await;
+                    // Each by itself: a connection need not have room for what the other version takes.
+                    return Box::pin(http2::serve(self, connection, shutdown)).await;
                 }
                 // A client that agreed on HTTP/2 and speaks something else is not listened to.
                 _ if agreed.is_some() => return connection.stream.close().await,
@@ -46,7 +47,7 @@ impl Handler for Http {
                 Err(_) => return,
             }
         }
-        Http1::new(self, connection, buffer, wait.began, shutdown).serve().await;
+        Box::pin(Http1::new(self, connection, buffer, wait.began, shutdown).serve()).await;
     }
 }
 

@@ -83,15 +83,17 @@ impl<'f> Http1<'f> {
                 HeadRead::Closed => return connection.close().await,
                 HeadRead::MadeRoom => return self.front.count_cut(MADE_ROOM),
                 HeadRead::Refused(denial) => {
-                    return refuse_head(self.front, self.peer, connection, self.began, denial).await;
+                    return Box::pin(refuse_head(self.front, self.peer, connection, self.began, denial))
+                        .await;
                 }
             };
             if !self.slot.begin() {
                 let detail = "the connection was idle, and others waited for its place";
                 let denial = Denial::new(Reason::Overloaded, detail);
-                return refuse_head(self.front, self.peer, connection, self.began, denial).await;
+                return Box::pin(refuse_head(self.front, self.peer, connection, self.began, denial)).await;
             }
-            match self.exchange(connection, end).await {
+            // By itself: an idle connection holds no room for a request.
+            match Box::pin(self.exchange(connection, end)).await {
                 None => return,
                 Some(connection) => self.connection = Some(connection),
             }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::ListenerLimits;
 use super::complaint::Complaint;
 use super::connection_slot::{ConnectionSlot, ConnectionSlots, SlotState};
+use super::window::WideWindows;
 use crate::http::network;
 
 /// Files that are not clients' connections: listeners, logs, key fetches. Those of the admin port are counted by its setting.
@@ -20,6 +21,7 @@ pub struct ConnectionLimits {
     most_per_address: usize,
     since: Instant,
     slots: Arc<Mutex<ConnectionSlots>>,
+    windows: WideWindows,
     complaints: Arc<[Complaint; 2]>,
 }
 
@@ -51,6 +53,7 @@ impl ConnectionLimits {
             most_per_address: limits.connections_per_address,
             since: Instant::now(),
             slots: Arc::default(),
+            windows: WideWindows::default(),
             complaints: Arc::default(),
         }
     }
@@ -81,7 +84,7 @@ impl ConnectionLimits {
         slots.by_network.entry(network).or_default().taken += 1;
         let state = Arc::new(SlotState::new(network, self.since));
         slots.taken.insert(number, state.clone());
-        Ok(ConnectionSlot::new(number, state, self.slots.clone()))
+        Ok(ConnectionSlot::new(number, state, self.slots.clone(), self.windows.clone()))
     }
 
     /// Tells the operator that a limit is reached, though not of each connection.

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::window::{WideWindow, WideWindows};
+
 /// The time from the connection to its first request: the next newcomer does not replace it at once.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 /// The time between two requests of a client that had an allowed one. Its next one may be on its way as the connection
@@ -36,6 +38,7 @@ pub(crate) struct ConnectionSlot {
     number: u64,
     state: Arc<SlotState>,
     slots: Arc<Mutex<ConnectionSlots>>,
+    windows: WideWindows,
 }
 
 /// The state of the connection that has a place.
@@ -73,8 +76,13 @@ impl SlotState {
 }
 
 impl ConnectionSlot {
-    pub(super) fn new(number: u64, state: Arc<SlotState>, slots: Arc<Mutex<ConnectionSlots>>) -> Self {
-        Self { number, state, slots }
+    pub(super) fn new(
+        number: u64,
+        state: Arc<SlotState>,
+        slots: Arc<Mutex<ConnectionSlots>>,
+        windows: WideWindows,
+    ) -> Self {
+        Self { number, state, slots, windows }
     }
 
     /// A request begins. `false` where another connection has the place already: nothing is served on this one any
@@ -100,6 +108,16 @@ impl ConnectionSlot {
     /// Tells that a request of the connection was allowed.
     pub(crate) fn allowed(&self) {
         self.state.ever_allowed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one was.
+    pub(crate) fn was_allowed(&self) -> bool {
+        self.state.ever_allowed.load(Ordering::Relaxed)
+    }
+
+    /// The right to a wide window, where there may be one more. Only for a connection of which a request was allowed.
+    pub(crate) fn wide_window(&self) -> Option<WideWindow> {
+        self.was_allowed().then(|| self.windows.take()).flatten()
     }
 }
 

@@ -65,6 +65,7 @@ pub(crate) struct ConnectionStats {
     opened: AtomicU64,
     malformed: AtomicU64,
     refused: AtomicU64,
+    body_bytes: AtomicU64,
     is_blocked: AtomicBool,
     has_gone_away: AtomicBool,
     flood: OnceLock<Flood>,
@@ -85,6 +86,11 @@ impl ConnectionStats {
     /// Streams beyond the limit.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of bodies that have come.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether something waits to be written: frames that have come may not have been read yet.
@@ -226,6 +232,7 @@ impl Account {
         match frame.kind {
             // The library bounds small ones.
             DATA => {
+                self.stats.body_bytes.fetch_add(frame.length.into(), Ordering::Relaxed);
                 if frame.length >= PIECE_BYTES {
                     self.earn(1);
                 }

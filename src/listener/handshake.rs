@@ -11,6 +11,12 @@ use super::stream::ClientStream;
 use crate::clock;
 use crate::tls::{Established, ServerTls};
 
+/// The most bytes in a TLS record (RFC 8446, section 5.1), and in a frame of HTTP/2 behind its header (RFC 9113, section
+/// 6.5.2: no client has to take more).
+const RECORD: usize = 16 * 1024;
+/// RFC 9113, section 4.1.
+const FRAME_HEADER: usize = 9;
+
 /// Why a connection ended with its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HandshakeError {
@@ -83,9 +89,12 @@ pub(super) async fn shake_hands(
     let tls = rules.load_full();
     match tokio::time::timeout_at(deadline.into(), tls.acceptor().accept(tcp)).await {
         Ok(Ok(mut stream)) => {
-            // Bytes that TLS holds back count as taken only once all of them are: at most one record (RFC 8446, section
-            // 5.1), so that progress of a slow client is seen.
-            stream.get_mut().1.set_buffer_limit(Some(16 * 1024));
+            // Bytes that TLS holds back count as taken only once all of them are: at most one record, so that progress of a
+            // slow client is seen.
+            // A frame of HTTP/2 is a little more: its last bytes must not go out by themselves.
+            let session = stream.get_mut().1;
+            let http2 = session.alpn_protocol() == Some(b"h2");
+            session.set_buffer_limit(Some(if http2 { RECORD + FRAME_HEADER } else { RECORD }));
             let established = Established::new(rules.clone(), &tls, stream.get_ref().1, clock::now());
             Ok(ClientStream::tls(stream, established, write_timeout))
         }

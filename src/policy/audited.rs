@@ -38,7 +38,7 @@ impl Policy {
             if of_kind().any(|config| config.ignores_child_exemptions) {
                 is_exempt = false;
             }
-            is_exempt |= identity.members(self).any(|member| of_kind().any(|config| config.exempts(member)));
+            is_exempt |= of_kind().any(|config| identity.is_among(&config.exempted));
         }
         is_configured.then_some(is_asked && !is_exempt)
     }

@@ -7,13 +7,14 @@ use foldhash::HashMap;
 
 use super::condition::Condition;
 use super::index::{
-    BoundRole, CompiledAuditConfig, CompiledDenyRule, ConditionId, Index, MemberId, ResourceId, RoleId,
+    BoundRole, CompiledAuditConfig, CompiledDenyRule, ConditionId, Index, MemberId, ResourceEntry,
+    ResourceId, RoleId, span,
 };
 use super::model::allow::AllowPolicy;
 use super::model::context::Context;
 use super::model::deny::{DenyPolicy, DenyPrincipal, Permissions, WrittenPattern};
 use super::model::groups::Groups;
-use super::model::member::Identifier;
+use super::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, IDENTITIES, Identifier};
 use super::names::NameId;
 
 /// Collects policies one by one, so that only one is in memory as written.
@@ -114,8 +115,8 @@ impl Compiler {
         let Self { mut index, mut rows, .. } = self;
         for (child, parent) in context.hierarchy.links() {
             let (child, parent) = (index.resource(child), index.resource(parent));
-            if let Some(slot) = index.parents.get_mut(child.index()) {
-                *slot = Some(parent);
+            if let Some(entry) = index.entries.get_mut(child.index()) {
+                entry.parent = Some(parent);
             }
         }
         index.aliases = context
@@ -133,10 +134,19 @@ impl Compiler {
         rows.sort_unstable();
         // A member that a binding names twice.
         rows.dedup();
-        index.ranges = ranges(&rows, |row| (row.resource, row.member));
-        index.attached = ranges(&rows, |row| row.resource);
+        ranges(
+            &rows,
+            |row| (row.resource, row.member),
+            |key, range| {
+                index.ranges.insert(key, range);
+            },
+        );
+        index.ranges.shrink_to_fit();
+        index.note_sets(&rows);
         index.bound_to = rows.iter().map(|row| row.member).collect();
         index.bound = rows.into_iter().map(|row| row.bound).collect();
+        index.all_users = index.members.find(ALL_USERS);
+        index.all_authenticated_users = index.members.find(ALL_AUTHENTICATED_USERS);
         index.resources.shrink();
         index.members.shrink();
         index
@@ -148,32 +158,61 @@ fn patterns(written: Vec<WrittenPattern>) -> Permissions {
     written.into_iter().map(|written| written.pattern).collect()
 }
 
-/// Where the rows of each key begin and how many they are. Rows of one key stand together.
-fn ranges<K: Copy + Eq + std::hash::Hash>(rows: &[Row], key: impl Fn(&Row) -> K) -> HashMap<K, (u32, u32)> {
-    let mut ranges = HashMap::default();
+/// Tells where the rows of each key begin and how many they are. Rows of one key stand together.
+fn ranges<K: Eq>(rows: &[Row], key: impl Fn(&Row) -> K, mut tell: impl FnMut(K, (u32, u32))) {
     let mut start = 0;
     for same in rows.chunk_by(|left, right| key(left) == key(right)) {
-        #[expect(
-            clippy::expect_used,
-            reason = "four billion bindings do not fit in memory; a range cut short would hide a grant"
-        )]
-        let length = u32::try_from(same.len()).expect("fewer than 2^32 bindings");
+        let length = counted(same.len());
         if let Some(row) = same.first() {
-            ranges.insert(key(row), (start, length));
+            tell(key(row), (start, length));
         }
         start += length;
     }
-    ranges.shrink_to_fit();
-    ranges
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "four billion bindings do not fit in memory; a range cut short would hide a grant"
+)]
+fn counted(rows: usize) -> u32 {
+    u32::try_from(rows).expect("fewer than 2^32 bindings")
 }
 
 /// Building.
 impl Index {
     fn resource(&mut self, name: &str) -> ResourceId {
         let id = self.resources.intern(name);
-        self.parents.resize(self.resources.len(), None);
+        self.entries.resize(self.resources.len(), ResourceEntry::default());
         self.longest = self.longest.max(name.len());
         id
+    }
+
+    /// Notes which sets of principals the rules of each resource name.
+    fn note_sets(&mut self, rows: &[Row]) {
+        let Self { members, entries, bound_sets, denials, forbidden, denied_sets, .. } = self;
+        let is_set = |member: &MemberId| {
+            members.text(*member).is_some_and(|name| !IDENTITIES.iter().any(|kind| name.starts_with(kind)))
+        };
+        let of_resource = |row: &Row| row.resource;
+        ranges(rows, of_resource, |resource, range| {
+            let first = bound_sets.len();
+            let bound = rows.get(span(range)).unwrap_or_default().iter().map(|row| row.member);
+            bound_sets.extend(bound.filter(is_set));
+            let mut here = bound_sets.split_off(first);
+            here.dedup();
+            if let Some(entry) = entries.get_mut(resource.index()) {
+                entry.rows = range;
+                entry.sets = (counted(first), counted(here.len()));
+            }
+            bound_sets.append(&mut here);
+        });
+        bound_sets.shrink_to_fit();
+        for (resource, numbers) in &*forbidden {
+            let rules = numbers.iter().filter_map(|number| denials.get(*number));
+            let sets: BTreeSet<MemberId> =
+                rules.flat_map(|rule| rule.denied.iter().copied()).filter(is_set).collect();
+            denied_sets.insert(*resource, sets.into_iter().collect());
+        }
     }
 
     /// Notes for every permission which bound roles hold it.
@@ -223,11 +262,11 @@ impl Index {
                 let above = containers.get(name).into_iter().flatten().copied();
                 pending.extend(above.filter(|group| reached.insert(group)));
             }
-            let bound: Box<[MemberId]> =
+            let bound: BTreeSet<MemberId> =
                 reached.into_iter().filter_map(|group| self.members.find(group)).collect();
             if !bound.is_empty() {
                 let member = self.members.intern(member);
-                self.groups.insert(member, bound);
+                self.groups.insert(member, bound.into_iter().collect());
             }
         }
     }

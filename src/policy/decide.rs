@@ -2,16 +2,18 @@
 //! away, and does some binding there give the subject a role that holds it? The questions are asked in that order
 //!
 //! The nearest resource comes first. On one resource the subject's own name comes before its sets, groups, domain,
-//! `allAuthenticatedUsers` and `allUsers`. The answer is the same in any order; this order makes the audit log name the
-//! closest binding. Nothing is allocated until there is an answer, unless a condition allocates.
+//! `allAuthenticatedUsers` and `allUsers`; of sets and groups, the one that policies name first. The answer is the same in
+//! any order; this order makes the audit log name the closest binding. Nothing is allocated until there is an answer, unless
+//! a condition allocates, or the subject's sets are looked up for the first time.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::Policy;
 use super::attributes::Attributes;
 use super::boundary::OutOfBounds;
 use super::condition::{self, AttributeRead, ConditionInput, ConditionOutcome};
-use super::index::{self, BoundRole, CompiledDenyRule, ConditionId, MemberId, ResourceId};
+use super::index::{self, BoundRole, CompiledDenyRule, ConditionId, MemberId, ResourceId, in_both};
 use super::model::resource::ResourceName;
 use super::refusal::{Denied, Granted, Refusal, Tested, UnmetCondition};
 use super::subject::Subject;
@@ -95,8 +97,10 @@ impl<'q> Evaluation<'q> {
             return None;
         }
         let other = index.other_name(self.resource);
+        let identity = self.identity.clone();
         for resource in index.chain(self.resource) {
-            for member in self.identity.members(self.policy) {
+            let Some(sets) = index.denied_sets(resource) else { continue };
+            for member in identity.members_among(sets) {
                 for rule in index.denied(resource, member) {
                     if !self.speaks_of(rule) {
                         continue;
@@ -122,7 +126,7 @@ impl<'q> Evaluation<'q> {
     pub(super) fn speaks_of(&self, rule: &CompiledDenyRule) -> bool {
         rule.permissions.contain(self.permission)
             && !rule.exceptions.contain(self.permission)
-            && !self.identity.members(self.policy).any(|member| rule.excepts(member))
+            && !self.identity.is_among(&rule.excepted)
     }
 
     /// The binding on the chain that grants it.
@@ -133,8 +137,10 @@ impl<'q> Evaluation<'q> {
         let mut nearest = None;
         // For the refusal only: what came nearest to a grant.
         let mut unmet = None;
+        let identity = self.identity.clone();
         for resource in index.chain(self.resource) {
-            for member in self.identity.members(self.policy) {
+            let Some(sets) = index.bound_sets(resource) else { continue };
+            for member in identity.members_among(sets) {
                 let bound = index.bound(resource, member);
                 let mut holding = 0;
                 for candidate in index::common(bound, holders) {
@@ -235,21 +241,24 @@ impl<'q> Evaluation<'q> {
 }
 
 /// A subject in the numbers of one index. A name that no binding and no group uses has no number.
+#[derive(Clone)]
 pub(super) struct SubjectIdentity<'i> {
     principal: Option<MemberId>,
+    /// The groups that it is in, sorted.
     groups: &'i [MemberId],
-    sets: &'i [Arc<str>],
+    /// The sets that its credential asserts and the groups that those are in, as far as there are any; sorted.
+    sets: Option<Arc<[NonZeroU32]>>,
     rest: [Option<MemberId>; 3],
 }
 
 impl<'i> SubjectIdentity<'i> {
     pub(super) fn resolve(policy: &'i Policy, subject: Subject<'i>) -> Self {
         let index = policy.index();
+        let sets = known_sets(policy, subject);
         let Some(principal) = subject.principal else {
             // An anonymous caller is in no set. `who_can` passes a set without a principal, to ask about all of its
             // members.
-            let rest = [None, None, index.all_users()];
-            return Self { principal: None, groups: &[], sets: subject.sets, rest };
+            return Self { principal: None, groups: &[], sets, rest: [None, None, index.all_users] };
         };
         let member = index.member(principal.as_str());
         // A `domain:` member stands for the users of a Workspace domain; a service account belongs to a project.
@@ -257,24 +266,60 @@ impl<'i> SubjectIdentity<'i> {
         let domain = principal.domain().filter(|_| is_user).and_then(|domain| index.domain(domain));
         // Users and service accounts; federated identities are not among them
         // (<https://cloud.google.com/iam/docs/principals-overview#all-authenticated-users>).
-        let authenticated = principal.email().and_then(|_| index.all_authenticated_users());
+        let authenticated = principal.email().and(index.all_authenticated_users);
         Self {
             principal: member,
             groups: member.map(|member| index.groups_of(member)).unwrap_or_default(),
-            sets: subject.sets,
-            rest: [domain, authenticated, index.all_users()],
+            sets,
+            rest: [domain, authenticated, index.all_users],
         }
     }
 
     /// Every identifier that bindings, groups and deny rules may name the subject by, the narrowest first.
-    pub(super) fn members(&self, policy: &'i Policy) -> impl Iterator<Item = MemberId> + use<'i> {
-        let index = policy.index();
-        let sets = self.sets.iter().filter_map(|set| index.member(set));
-        let sets = sets.flat_map(|set| std::iter::once(set).chain(index.groups_of(set).iter().copied()));
+    pub(super) fn members(&self) -> impl Iterator<Item = MemberId> + '_ {
+        let sets = self.sets.as_deref().unwrap_or_default().iter().copied().map(MemberId::from);
+        self.principal.into_iter().chain(sets).chain(self.groups.iter().copied()).chain(self.wide())
+    }
+
+    /// Those of [`members`](Self::members) that may be meant on a resource whose rules name these sets, which are sorted.
+    pub(super) fn members_among<'s>(&'s self, named: &'s [MemberId]) -> impl Iterator<Item = MemberId> + 's {
         self.principal
             .into_iter()
-            .chain(sets)
-            .chain(self.groups.iter().copied())
-            .chain(self.rest.into_iter().flatten())
+            .chain(in_both(self.sets.as_deref().unwrap_or_default(), named))
+            .chain(in_both(self.groups, named))
+            .chain(self.wide())
     }
+
+    /// Whether one of these, which are sorted, stands for the subject.
+    pub(super) fn is_among(&self, named: &[MemberId]) -> bool {
+        let mut own = self.principal.into_iter().chain(self.wide());
+        own.any(|member| named.binary_search(&member).is_ok())
+            || in_both(self.sets.as_deref().unwrap_or_default(), named).next().is_some()
+            || in_both(self.groups, named).next().is_some()
+    }
+
+    /// The domain, and those that hold everybody.
+    fn wide(&self) -> impl Iterator<Item = MemberId> + use<> {
+        self.rest.into_iter().flatten()
+    }
+}
+
+/// The sets that a subject's credential asserts, and the groups that those are in, as far as rules name them.
+fn known_sets(policy: &Policy, subject: Subject<'_>) -> Option<Arc<[NonZeroU32]>> {
+    if subject.sets.is_empty() {
+        return None;
+    }
+    let index = policy.index();
+    let look_up = |names: &[Arc<str>]| {
+        let named = names.iter().filter_map(|set| index.member(set));
+        let all = named.flat_map(|set| std::iter::once(set).chain(index.groups_of(set).iter().copied()));
+        let mut numbers: Vec<NonZeroU32> = all.map(NonZeroU32::from).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.into()
+    };
+    Some(match subject.remembering {
+        Some(sets) => sets.known_to(policy.number, look_up),
+        None => look_up(subject.sets),
+    })
 }

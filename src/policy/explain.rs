@@ -53,7 +53,7 @@ impl Policy {
         let mut examiner = Examiner {
             policy: self,
             subject,
-            identity: inquiry.identity.members(self).collect(),
+            identity: inquiry.identity.members().collect(),
             extent,
             record: inquiry.into_record(),
             decisive: decisive(&decided).and_then(|place| index.written(place)),

@@ -7,7 +7,7 @@
 //! permission ──────────► the roles that hold it, sorted ┘
 //! (resource, member) ──► the deny rules there
 //! member ──────────────► the groups it is in, directly or through others, as far as they are bound
-//! resource ────────────► what it lies in (hierarchy.yaml)
+//! resource ────────────► what it lies in (hierarchy.yaml), and the sets that its bindings name
 //! project ─────────────► its other name (hierarchy.yaml)
 //! ```
 //!
@@ -15,13 +15,14 @@
 //! its names.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::HashMap;
 
 use super::condition::Condition;
 use super::model::deny::Permissions;
-use super::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS};
 use super::model::resource::ResourceName;
 use super::names::{NameId, NameTable};
 use crate::catalog::PermissionType;
@@ -86,11 +87,16 @@ pub(super) struct CompiledAuditConfig {
     pub(super) ignores_child_exemptions: bool,
 }
 
-impl CompiledAuditConfig {
-    /// Whether it exempts a member.
-    pub(super) fn exempts(&self, member: MemberId) -> bool {
-        self.exempted.binary_search(&member).is_ok()
-    }
+/// What decisions ask of a resource first: most of a chain has nothing, and is passed over by a look at this.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ResourceEntry {
+    /// What it lies in.
+    pub(super) parent: Option<ResourceId>,
+    /// Where its rows begin within [`Index::bound`], and how many they are.
+    pub(super) rows: (u32, u32),
+    /// Where the sets that its rows are bound to begin within [`Index::bound_sets`], and how many they are. A caller in a
+    /// thousand groups is looked for among these few.
+    pub(super) sets: (u32, u32),
 }
 
 /// The compiled policy.
@@ -101,8 +107,8 @@ pub(super) struct Index {
     pub(super) roles: NameTable<OfRole>,
     pub(super) files: NameTable<OfFile>,
     pub(super) conditions: Vec<Condition>,
-    /// By resource: what it lies in.
-    pub(super) parents: Vec<Option<ResourceId>>,
+    /// By resource: what decisions ask of it first.
+    pub(super) entries: Vec<ResourceEntry>,
     /// By id and by number of a project: its other name.
     pub(super) aliases: HashMap<Box<str>, Box<str>>,
     /// The longest name of a resource, in bytes: a longer name need not be looked up.
@@ -118,8 +124,8 @@ pub(super) struct Index {
     pub(super) bound_to: Vec<MemberId>,
     /// Where the roles of a resource and a member begin within `bound`, and how many they are.
     pub(super) ranges: HashMap<(ResourceId, MemberId), (u32, u32)>,
-    /// The same of a resource and all members.
-    pub(super) attached: HashMap<ResourceId, (u32, u32)>,
+    /// The sets of principals that bindings name, by resource; see [`ResourceEntry::sets`].
+    pub(super) bound_sets: Vec<MemberId>,
     /// By resource: its `auditConfigs`.
     pub(super) audited: HashMap<ResourceId, Vec<CompiledAuditConfig>>,
     pub(super) denials: Vec<CompiledDenyRule>,
@@ -127,6 +133,12 @@ pub(super) struct Index {
     pub(super) denied: HashMap<(ResourceId, MemberId), Vec<usize>>,
     /// By resource: its rules, as numbers within `denials`.
     pub(super) forbidden: HashMap<ResourceId, Vec<usize>>,
+    /// By resource that has deny rules: the sets of principals that they deny, sorted.
+    pub(super) denied_sets: HashMap<ResourceId, Box<[MemberId]>>,
+    /// `allUsers`, where a rule names it.
+    pub(super) all_users: Option<MemberId>,
+    /// `allAuthenticatedUsers`, where a rule names it.
+    pub(super) all_authenticated_users: Option<MemberId>,
     /// The groups that a token may assert, and the groups that those are in; sorted.
     pub(super) asserted: Box<[MemberId]>,
 }
@@ -168,8 +180,12 @@ impl Index {
         if name.len() > self.longest { None } else { self.resources.find(name) }
     }
 
+    fn entry(&self, id: ResourceId) -> ResourceEntry {
+        self.entries.get(id.index()).copied().unwrap_or_default()
+    }
+
     fn parent(&self, id: ResourceId) -> Option<ResourceId> {
-        self.parents.get(id.index()).copied().flatten()
+        self.entry(id).parent
     }
 
     /// The number of an identifier that is bound, or that is in a bound group.
@@ -182,15 +198,7 @@ impl Index {
         self.domains.get(domain).copied()
     }
 
-    pub(super) fn all_users(&self) -> Option<MemberId> {
-        self.members.find(ALL_USERS)
-    }
-
-    pub(super) fn all_authenticated_users(&self) -> Option<MemberId> {
-        self.members.find(ALL_AUTHENTICATED_USERS)
-    }
-
-    /// The bound groups that a member is in.
+    /// The bound groups that a member is in, sorted.
     pub(super) fn groups_of(&self, member: MemberId) -> &[MemberId] {
         self.groups.get(&member).map(|groups| &**groups).unwrap_or_default()
     }
@@ -202,15 +210,24 @@ impl Index {
 
     /// The roles bound to a member on a resource, sorted by role.
     pub(super) fn bound(&self, resource: ResourceId, member: MemberId) -> &[BoundRole] {
-        let Some((start, length)) = self.ranges.get(&(resource, member)) else { return &[] };
-        let (start, length) = (*start as usize, *length as usize);
-        self.bound.get(start..start + length).unwrap_or_default()
+        let Some(range) = self.ranges.get(&(resource, member)) else { return &[] };
+        self.bound.get(span(*range)).unwrap_or_default()
+    }
+
+    /// The sets of principals that bindings on a resource name, sorted; `None` where nothing is bound there.
+    pub(super) fn bound_sets(&self, resource: ResourceId) -> Option<&[MemberId]> {
+        let entry = self.entry(resource);
+        (entry.rows.1 > 0).then(|| self.bound_sets.get(span(entry.sets)).unwrap_or_default())
+    }
+
+    /// The sets of principals that deny rules on a resource name, sorted; `None` where there are no rules.
+    pub(super) fn denied_sets(&self, resource: ResourceId) -> Option<&[MemberId]> {
+        self.denied_sets.get(&resource).map(|sets| &**sets)
     }
 
     /// Everything that is bound on a resource, with its member.
     pub(super) fn attached(&self, resource: ResourceId) -> impl Iterator<Item = (MemberId, &BoundRole)> {
-        let (start, length) = self.attached.get(&resource).copied().unwrap_or_default();
-        let range = start as usize..start as usize + length as usize;
+        let range = span(self.entry(resource).rows);
         let members = self.bound_to.get(range.clone()).unwrap_or_default();
         members.iter().copied().zip(self.bound.get(range).unwrap_or_default())
     }
@@ -265,6 +282,32 @@ impl Index {
     pub(super) fn resource_count(&self) -> usize {
         self.resources.len()
     }
+}
+
+/// A range of a list.
+pub(super) fn span((start, length): (u32, u32)) -> Range<usize> {
+    start as usize..start as usize + length as usize
+}
+
+/// The members that stand in two sorted lists. The shorter one is walked and the longer one searched: neither a caller in
+/// thousands of groups nor a policy that names thousands makes a decision slow.
+pub(super) fn in_both<'l, L, R>(
+    left: &'l [L],
+    right: &'l [R],
+) -> impl Iterator<Item = MemberId> + use<'l, L, R>
+where
+    L: Copy + Into<NonZeroU32>,
+    R: Copy + Into<NonZeroU32>,
+{
+    let few = left.len() <= right.len();
+    let (walked, searched) = if few { (left, &[][..]) } else { (&[][..], right) };
+    let walked = walked.iter().map(|one| (*one).into()).filter(|number| is_in(right, *number));
+    let searched = searched.iter().map(|one| (*one).into()).filter(|number| is_in(left, *number));
+    walked.chain(searched).map(MemberId::from)
+}
+
+fn is_in<N: Copy + Into<NonZeroU32>>(sorted: &[N], number: NonZeroU32) -> bool {
+    sorted.binary_search_by_key(&number, |one| (*one).into()).is_ok()
 }
 
 /// The bindings whose role holds the permission, by role. Both lists are sorted; the longer one is searched for each

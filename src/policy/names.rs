@@ -63,6 +63,20 @@ impl<Of: Copy> NameTable<Of> {
     }
 }
 
+/// The number of a name, for what outlives an index. It means nothing without the index that it is of.
+impl<Of> From<NameId<Of>> for NonZeroU32 {
+    fn from(id: NameId<Of>) -> Self {
+        id.0
+    }
+}
+
+/// The name of a number that another name of the same index was turned into.
+impl<Of> From<NonZeroU32> for NameId<Of> {
+    fn from(number: NonZeroU32) -> Self {
+        Self(number, PhantomData)
+    }
+}
+
 impl<Of: Copy> NameId<Of> {
     /// The number that comes after `count` others.
     pub(super) fn after(count: usize) -> Self {

@@ -112,7 +112,7 @@ pub(super) fn asked_of<'c>(
     attributes: Attributes<'c>,
 ) -> (Subject<'c>, ResourceName<'c>, Attributes<'c>) {
     let subject = match caller {
-        Some(caller) => Subject::of(&caller.principal).with_sets(&caller.sets),
+        Some(caller) => Subject::of_caller(caller),
         None => Subject::anonymous(),
     };
     (subject, ResourceName::new(call.resource()), attributes.of_call(call, caller))

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::principal::Principal;
+use crate::principal::{Caller, Principal, PrincipalSets};
 
 /// The caller, as far as policy is concerned.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Subject<'s> {
     pub(super) principal: Option<&'s Principal>,
     pub(super) sets: &'s [Arc<str>],
+    /// The same sets, where what a policy knows of them can be remembered.
+    pub(super) remembering: Option<&'s PrincipalSets>,
 }
 
 impl<'s> Subject<'s> {
@@ -19,12 +21,18 @@ impl<'s> Subject<'s> {
 
     /// An authenticated identity.
     pub fn of(principal: &'s Principal) -> Self {
-        Self { principal: Some(principal), sets: &[] }
+        Self { principal: Some(principal), sets: &[], remembering: None }
+    }
+
+    /// The caller of a request. Its sets are looked up once for each policy: with a thousand of them, later decisions
+    /// cost what they cost with none.
+    pub fn of_caller(caller: &'s Caller) -> Self {
+        Self { principal: Some(&caller.principal), sets: &caller.sets, remembering: Some(&caller.sets) }
     }
 
     /// With the sets that its credential asserts, in the spelling of members: `principalSet://…`, `group:…`.
     pub fn with_sets(self, sets: &'s [Arc<str>]) -> Self {
-        Self { sets, ..self }
+        Self { sets, remembering: None, ..self }
     }
 
     /// How a decision's detail names the subject.

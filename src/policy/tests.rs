@@ -2,6 +2,7 @@
 
 mod oracle;
 mod reach;
+mod sets;
 
 use std::fs;
 use std::time::SystemTime;

@@ -36,10 +36,10 @@ impl Policy {
     pub fn bound_resources(&self, subject: Subject<'_>) -> Vec<Arc<str>> {
         let attributes = Attributes::at(std::time::SystemTime::UNIX_EPOCH);
         let evaluation = Evaluation::new(self, subject, "", ResourceName::new(""), &attributes);
-        let members: Vec<_> = evaluation.identity.members(self).collect();
+        let members: Vec<_> = evaluation.identity.members().collect();
         let index = self.index();
         let named = index.resources.iter().filter(|(resource, _)| {
-            index.attached.contains_key(resource)
+            index.bound_sets(*resource).is_some()
                 && members.iter().any(|member| !index.bound(*resource, *member).is_empty())
         });
         let mut names: Vec<Arc<str>> = named.map(|(_, name)| name.clone()).collect();
@@ -63,7 +63,7 @@ impl Policy {
             return None;
         }
         let mut evaluation = Evaluation::new(self, subject, permission, resource, attributes);
-        let members: Vec<_> = evaluation.identity.members(self).collect();
+        let members: Vec<_> = evaluation.identity.members().collect();
         let mut grants = Vec::new();
         for attached in index.chain(resource) {
             if here && *index.resource_name(attached) != *resource.as_str() {

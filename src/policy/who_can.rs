@@ -9,6 +9,7 @@ use super::Policy;
 use super::attributes::Attributes;
 use super::federated::whole_pool_of;
 use super::index::{BoundRole, MemberId, ResourceId};
+use super::model::member::IDENTITIES;
 use super::model::resource::ResourceName;
 use super::refusal::{Granted, Refusal};
 use super::subject::Subject;
@@ -44,9 +45,6 @@ pub struct GrantedThrough {
     /// Where it is written.
     pub place: Place,
 }
-
-/// What the names of identities begin with.
-const IDENTITIES: [&str; 3] = ["user:", "serviceAccount:", "principal://"];
 
 impl Policy {
     /// Every principal to which a binding on the chain gives a role that holds the permission: identities, then sets,

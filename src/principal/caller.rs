@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value, json};
 
 use super::confirmation::Confirmation;
-use super::{Principal, Scopes};
+use super::{Principal, PrincipalSets, Scopes};
 
 /// The identity of a verified token, with what it may be used for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Caller {
     /// The caller in IAM's words. Policy derives `domain:`, groups and the `all…` members from it.
     pub principal: Principal,
     /// Other names that policy may have for them: sets of their identity pool, in the spelling of members.
-    pub sets: Vec<Arc<str>>,
+    pub sets: PrincipalSets,
     /// The token's scopes.
     pub scopes: Scopes,
     /// The key that the sender of the token has to have.

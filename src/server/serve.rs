@@ -26,6 +26,7 @@ use crate::config::{Config, ConfigSource};
 use crate::engine::Engine;
 use crate::frontend::Http;
 use crate::handover::Predecessor;
+use crate::listener::window::STREAM_WINDOW;
 use crate::listener::{ConnectionLimits, ListenSocket, Listener};
 use crate::proxy::Proxy;
 use crate::reload::{ReloadStatus, Reloader, Started};
@@ -293,6 +294,8 @@ fn pingora_proxy(proxy: Proxy, config: &Config) -> HttpProxy<Proxy> {
     // Memory that one connection may hold, and streams that a client may reset, before the connection is ended.
     http2.max_concurrent_streams(u32::try_from(limits.http2_streams).unwrap_or(u32::MAX));
     http2.max_send_buffer_size(64 * 1024);
+    // That of the connection bounds all of them together.
+    http2.initial_window_size(STREAM_WINDOW);
     http2.max_concurrent_reset_streams(20);
     http2.max_pending_accept_reset_streams(20);
     http2.max_local_error_reset_streams(Some(1000));

@@ -74,6 +74,7 @@ mod readings;
 mod readme;
 mod recorder;
 mod reload;
+mod resting;
 mod revocation;
 mod roles;
 mod service_accounts;

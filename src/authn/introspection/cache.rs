@@ -142,8 +142,8 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::principal::Principal;
     use crate::principal::Scopes;
+    use crate::principal::{Principal, PrincipalSets};
     use crate::reason::Reason;
 
     fn at(seconds: u64) -> SystemTime {
@@ -161,7 +161,7 @@ mod tests {
             issuer: "example".into(),
             subject: None,
             principal: Principal::user("ana@example.com").unwrap(),
-            sets: Vec::new(),
+            sets: PrincipalSets::default(),
             scopes: Scopes::default(),
             confirmation: None,
             own_key: None,

@@ -41,7 +41,7 @@ impl AcceptedClaims {
             issuer: Arc::clone(issuer),
             subject: self.subject,
             principal: self.identified.principal,
-            sets: self.identified.sets,
+            sets: self.identified.sets.into(),
             scopes: self.scopes,
             confirmation: self.confirmation,
             own_key: self.own_key,

@@ -45,8 +45,7 @@ impl Event<'_> {
     pub fn is_exempt(&self, policy: &Policy) -> bool {
         let Some(call) = self.trace.call.as_deref() else { return false };
         let caller = self.trace.caller.as_deref();
-        let subject = caller
-            .map_or_else(Subject::anonymous, |caller| Subject::of(&caller.principal).with_sets(&caller.sets));
+        let subject = caller.map_or_else(Subject::anonymous, Subject::of_caller);
         let resource = ResourceName::new(call.resource());
         let asked =
             policy.asks_for_line(&call.method.service.name, resource, subject, self.permission_type());

@@ -26,6 +26,7 @@ use super::request::{Incoming, RequestConnection};
 use crate::clock;
 use crate::frontend::http::{HTTP2_PREFACE, Http};
 use crate::listener::flood::{ConnectionStats, Flood, FloodGuard};
+use crate::listener::window::{UPLOAD_BYTES, WIDE_WINDOW, WideWindow};
 use crate::listener::{Accepted, ConnectionSlot, LINGER, MADE_ROOM, WRITE_TIMEOUT, turned};
 use crate::reason::{Denial, Reason};
 use crate::tls::Established;
@@ -38,6 +39,8 @@ enum ConnectionEvent {
     /// The client has ended it, or broken it.
     Ended(Denial),
     Flood(Flood),
+    /// It uploads, and may get a wide window.
+    Upload,
 }
 
 /// A connection and what is under way on it.
@@ -53,6 +56,10 @@ struct Http2<'f> {
     /// Whether the client was told to go.
     draining: bool,
     idle_since: Instant,
+    /// The right to a wide window, where it has one.
+    window: Option<WideWindow>,
+    /// The bytes of bodies at which it asks for one.
+    uploads_at: u64,
     shutdown: watch::Receiver<bool>,
 }
 
@@ -93,6 +100,8 @@ impl<'f> Http2<'f> {
             requests: JoinSet::new(),
             draining: false,
             idle_since: Instant::now(),
+            window: None,
+            uploads_at: UPLOAD_BYTES,
             shutdown,
         })
     }
@@ -125,7 +134,7 @@ impl<'f> Http2<'f> {
                 biased;
                 () = turned(&mut self.shutdown), if !self.draining => self.drain(),
                 () = &mut retirement, if !self.draining => self.drain(),
-                next = next(&mut self.connection, &self.digest, &mut self.account) => {
+                next = next(&mut self.connection, &self.digest, &mut self.account, self.uploads_at) => {
                     if let Some(end) = self.go_on(next).await {
                         return end;
                     }
@@ -165,6 +174,10 @@ impl<'f> Http2<'f> {
     async fn go_on(&mut self, next: ConnectionEvent) -> Option<Denial> {
         match next {
             ConnectionEvent::Rejected => None,
+            ConnectionEvent::Upload => {
+                self.widen();
+                None
+            }
             ConnectionEvent::Flood(flood) => Some(self.cut(flood).await),
             ConnectionEvent::Ended(denial) => {
                 if denial.reason() == Reason::AnswerNotTaken {
@@ -230,6 +243,17 @@ impl<'f> Http2<'f> {
         }
     }
 
+    /// Lets an upload send more ahead. Where all wide windows are taken, it asks again later.
+    fn widen(&mut self) {
+        self.window = self.slot.wide_window();
+        self.uploads_at = if self.window.is_some() {
+            self.connection.set_target_window_size(WIDE_WINDOW);
+            u64::MAX
+        } else {
+            self.account.stats().body_bytes() + UPLOAD_BYTES
+        };
+    }
+
     async fn cut(&mut self, flood: Flood) -> Denial {
         let reason = flood.label();
         self.front.count_cut(reason);
@@ -253,6 +277,7 @@ async fn next(
     connection: &mut H2Connection,
     digest: &Arc<Digest>,
     account: &mut StreamAccount,
+    uploads_at: u64,
 ) -> ConnectionEvent {
     let mut accepting = pin!(HttpSession::from_h2_conn(connection, digest.clone()));
     poll_fn(|context| {
@@ -264,7 +289,10 @@ async fn next(
             Poll::Pending => {
                 // All that has come is read.
                 account.settle();
-                return Poll::Pending;
+                if account.stats().body_bytes() < uploads_at {
+                    return Poll::Pending;
+                }
+                ConnectionEvent::Upload
             }
             Poll::Ready(Ok(Some(H2Accept::Session(session)))) => {
                 account.handed();

@@ -16,6 +16,8 @@ use crate::principal::{NotAnEmail, Principal};
 pub const ALL_USERS: &str = "allUsers";
 /// The identifier of every user and service account with a valid credential.
 pub const ALL_AUTHENTICATED_USERS: &str = "allAuthenticatedUsers";
+/// What the names of identities begin with. All other members stand for sets of them.
+pub(in crate::policy) const IDENTITIES: [&str; 3] = ["user:", "serviceAccount:", "principal://"];
 
 /// A member of a binding.
 #[derive(Clone, Debug, PartialEq, Eq)]

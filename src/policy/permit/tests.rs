@@ -4,7 +4,7 @@ use super::super::tests::{CANCELLER, OPERATION, grants, load, loaded};
 use super::*;
 use crate::catalog::{BodyRule, Exposure, Method, ResourceTemplate};
 use crate::diagnostic::Place;
-use crate::principal::Principal;
+use crate::principal::{Principal, PrincipalSets};
 
 fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call> {
     let service = Exposure {
@@ -52,7 +52,7 @@ fn caller(email: &str) -> Option<Arc<Caller>> {
         issuer: "test".into(),
         subject: None,
         principal: Principal::from_email(email).unwrap(),
-        sets: Vec::new(),
+        sets: PrincipalSets::default(),
         scopes: Default::default(),
         confirmation: None,
         own_key: None,
