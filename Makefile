@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept lint check dashboard clean cmake
+.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers lint check dashboard clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	@# Both programs: the demo starts the one that is the product. Cargo shows what it builds.
@@ -62,6 +62,13 @@ bench-check: cmake   ## fail where a stage or an exchange costs more than benche
 bench-accept: cmake  ## make what is counted now the budget
 	@./.ci/install-bench
 	$(BENCH) accept
+
+PEERS_TARGET = $(or $(CARGO_TARGET_DIR),target)/peers
+bench-peers: cmake   ## opgate beside bare Pingora, HAProxy, nginx and Envoy, in one run (benches/peers/README.md)
+	@./.ci/install-peers
+	$(CARGO) build --quiet --locked --release --bin opgate
+	$(CARGO) build --quiet --locked --release --manifest-path benches/peers/Cargo.toml --target-dir $(PEERS_TARGET)
+	python3 -B benches/peers/run.py $(if $(BENCH_TO),--to $(BENCH_TO)) $(BENCH_ARGS)
 
 lint: cmake          ## format, clippy, docs, the shipped configuration
 	$(CARGO) fmt --check
