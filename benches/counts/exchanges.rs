@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// After an answer, before a count begins or ends: other threads have nothing left to do by then.
 const SETTLED: Duration = Duration::from_millis(25);
 
+/// What Pingora's timers wait with, a hundred times a second, with and without requests.
+const TICK: &str = "clock_nanosleep";
+
 /// One row.
 struct Exchange {
     name: &'static str,
@@ -116,19 +119,17 @@ fn system_calls(exchanges: &[Exchange], key: &SigningKey) -> Vec<BTreeMap<String
         .collect()
 }
 
-/// What happens now and then (a timer of the runtime, a look at the policy's files) is not of a request, and no median.
+/// What happens now and then (a look at the policy's files) is not of a request, and is not in the median.
 fn medians(laps: &[BTreeMap<String, u64>]) -> BTreeMap<String, u64> {
     let names: BTreeSet<&String> = laps.iter().flat_map(BTreeMap::keys).collect();
     let median = |name: &String| {
         let mut counts: Vec<u64> =
             laps.iter().map(|calls| calls.get(name).copied().unwrap_or_default()).collect();
         counts.sort_unstable();
-        if std::env::var_os("BENCH_RAW").is_some() {
-            println!("{name} {counts:?}");
-        }
         counts[counts.len() / 2]
     };
-    names.into_iter().map(|name| (name.clone(), median(name))).filter(|(_, count)| *count > 0).collect()
+    let each = names.into_iter().map(|name| (name.clone(), median(name)));
+    each.filter(|(name, count)| *count > 0 && name != TICK).collect()
 }
 
 impl Exchange {
