@@ -14,6 +14,7 @@ mod traffic;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use alloc_counter::count_alloc;
 
@@ -210,6 +211,8 @@ pub fn call_stages() {
         let stage = STAGES.iter().find(|stage| stage.name == name);
         assert!(stage.is_some() || name == NOTHING, "no stage `{name}`");
         let mut prepared = stage.map(Stage::prepare);
+        // The threads of an engine start before the count does.
+        std::thread::sleep(Duration::from_millis(100));
         println!("done");
         lines.next();
         if let (Some(stage), Some(prepared)) = (stage, &mut prepared) {

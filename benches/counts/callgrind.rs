@@ -18,7 +18,9 @@ impl Callgrind {
     /// this directory.
     pub fn command(directory: &Path) -> Command {
         let mut command = Command::new("valgrind");
+        // mimalloc gives memory back once some time has passed, which comes in the midst of one count or another.
         command
+            .env("MIMALLOC_PURGE_DELAY", "-1")
             .args(["--tool=callgrind", "--quiet", "--instr-atstart=no", "--dump-line=no", "--fair-sched=try"])
             .arg(format!("--callgrind-out-file={}", directory.join("counts").display()))
             .arg(format!("--log-file={}", directory.join("valgrind").display()))

@@ -53,8 +53,9 @@ fn five_percent_fewer_instructions_are_told_and_do_not_fail() {
 fn one_allocation_more_fails() {
     let comparison = compared(stage(1000, 2.0), stage(1000, 3.0));
     assert_eq!(comparison.exceeded, ["route: 3 allocations, budget 2"]);
-    let comparison = compared(stage(1000, 2.0), stage(1000, 1.5));
-    assert_eq!(comparison.fallen, ["route: 1.5 allocations, budget 2"]);
+    let comparison = compared(stage(1000, 2.0), stage(1000, 1.0));
+    assert_eq!(comparison.fallen, ["route: 1 allocations, budget 2"]);
+    assert_eq!(compared(stage(1000, 2.0), stage(1000, 2.4)), Comparison::default());
 }
 
 #[test]
