@@ -1,6 +1,5 @@
 //! The endpoints for the operator and Prometheus, on an address of their own.
 
-mod complaint;
 mod console;
 mod decisions;
 mod desk;

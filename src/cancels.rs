@@ -21,6 +21,7 @@ mod instruments;
 mod moment;
 mod operation;
 mod outcome;
+mod queues;
 mod scan;
 pub(crate) mod settings;
 mod skipped;

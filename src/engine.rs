@@ -23,9 +23,10 @@ mod shadow;
 mod timing;
 mod traced;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -289,11 +290,20 @@ impl Engine {
         let (issuer, why) = (token.issuer_name(), token.awaits());
         let asked = Instant::now();
         let resolving = live.snapshot.authn.resolve(token, exchange.arrival.time, observe);
-        let resolved = resolving.instrument(exchange.log_span()).await;
+        let mut resolving = pin!(resolving.instrument(exchange.log_span()));
+        let mut polls = 0_u32;
+        let resolved = poll_fn(|context| {
+            polls = polls.saturating_add(1);
+            resolving.as_mut().poll(context)
+        })
+        .await;
         let now = Instant::now();
         let waited = now.saturating_duration_since(asked);
         exchange.timing.issuer += waited;
-        self.0.instruments.requests.waited_for_issuer(&issuer, why, waited);
+        // Where nothing can be asked now, the answer is there at once.
+        if polls > 1 {
+            self.0.instruments.requests.waited_for_issuer(&issuer, why, waited);
+        }
         exchange.trace.times.enter_at(DecisionStage::Authenticate, now);
         let ruling = decision.resume(&live.snapshot, resolved, &mut exchange.trace);
         self.follow(exchange, ruling)

@@ -3,6 +3,7 @@
 //! Where a listener speaks TLS, the handshake comes first, within a deadline. Then a [`Handler`] serves the connection: the
 //! front end, which reads heads and answers what is refused. What an HTTP/2 connection may cost is watched here.
 
+mod complaint;
 mod connection_limits;
 mod connection_slot;
 pub(crate) mod flood;
@@ -27,6 +28,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub(crate) use self::complaint::Complaint;
 pub use self::connection_limits::{ConnectionLimits, affordable};
 pub(crate) use self::connection_slot::ConnectionSlot;
 use self::handshake::shake_hands;

@@ -6,10 +6,12 @@
 //! that Google has is Google's own (measured; AIP-193, AIP-211, google/api/error_reason.proto).
 
 mod called;
+mod code;
 mod denial;
 mod outcome;
 
 pub use self::called::CalledService;
+pub use self::code::{code_name, code_number, code_of_http};
 pub use self::denial::{Denial, FieldViolation, RefusedToken, TokenKind};
 pub use self::outcome::{
     DecisionOutcome, DecisionStage, TOKEN_ACCEPTED, TOKEN_OUTCOMES, outcome, token_outcome,
@@ -256,19 +258,7 @@ reasons! {
 impl ReasonRow {
     /// The number of [`ReasonRow::code`] (google/rpc/code.proto), as `google.rpc.Status.code` holds it.
     pub fn code_number(&self) -> u8 {
-        match self.code {
-            "CANCELLED" => 1,
-            "INVALID_ARGUMENT" => 3,
-            "DEADLINE_EXCEEDED" => 4,
-            "NOT_FOUND" => 5,
-            "PERMISSION_DENIED" => 7,
-            "RESOURCE_EXHAUSTED" => 8,
-            "UNIMPLEMENTED" => 12,
-            "INTERNAL" => 13,
-            "UNAVAILABLE" => 14,
-            "UNAUTHENTICATED" => 16,
-            _ => 2,
-        }
+        code_number(self.code)
     }
 }
 

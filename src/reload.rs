@@ -16,6 +16,7 @@ mod shadow;
 mod status;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::ExposureSettings;
 use crate::clock;
 use crate::config::snapshot::pools;
-use crate::config::{Config, ConfigSource};
+use crate::config::{Config, ConfigPart, ConfigSource};
 use crate::decision::shadow::ShadowTree;
 use crate::decision::snapshot::SnapshotTree;
 use crate::diagnostic::{Report, Severity};
@@ -83,6 +84,8 @@ pub struct Reloader {
     pools: Pools,
     /// When the files were read that are in force.
     read_at: SystemTime,
+    /// Parts of the tree that a reading put in force which had begun before the change was noticed, and when.
+    unmeasured: BTreeMap<ConfigPart, SystemTime>,
     /// Snapshots that requests may still hold.
     retired: Vec<Arc<Live>>,
 }
@@ -158,6 +161,7 @@ impl Reloader {
             telling: Telling::default(),
             pools,
             read_at,
+            unmeasured: BTreeMap::new(),
             retired: Vec::new(),
         };
         reloader.tell_names("start");

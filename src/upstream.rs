@@ -170,10 +170,11 @@ impl Upstreams {
 
     /// The state of each endpoint, for the metrics.
     pub fn status(&self) -> Vec<EndpointStatus> {
+        let now = Instant::now();
         let status = |endpoint: &Arc<Endpoint>| EndpointStatus {
             upstream: endpoint.upstream.clone(),
             address: endpoint.address,
-            is_healthy: endpoint.passes_checks() && !endpoint.outlier_state.is_ejected(),
+            is_healthy: endpoint.passes_checks() && !endpoint.outlier_state.is_left_out(now),
         };
         self.pools().flat_map(|pool| pool.endpoints.iter().map(status)).collect()
     }

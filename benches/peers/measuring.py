@@ -39,6 +39,8 @@ def measure(setting, proxy, row, seconds, rate=None):
     result = json.loads(line)
     if result["wrong"] or not result["requests"]:
         raise LoadFailed(f"wrong answers: {result['wrong'] or 'none at all'}")
+    if cpu <= 0:
+        raise LoadFailed("the proxy was not seen to run")
     result["cpu"] = cpu / result["requests"] * 1e6
     result["rate"] = result["requests"] / result["seconds"]
     result["busy"] = cpu / result["seconds"]

@@ -1,5 +1,6 @@
 """The tables, as Markdown."""
 
+import json
 import statistics
 
 from rows import ROWS
@@ -32,6 +33,8 @@ def digits(value):
 
 
 def spread(values):
+    if len(values) == 1:
+        return digits(values[0])
     return f"{digits(statistics.median(values))} ({digits(min(values))}–{digits(max(values))})"
 
 
@@ -41,6 +44,12 @@ class Report:
     def __init__(self, proxies):
         self.proxies = proxies
         self.cells, self.checked, self.memory, self.latency = {}, {}, {}, {}
+
+    def keep(self, file):
+        """Writes each round down, for other questions than those of the tables."""
+        parts = {"cpu": self.cells, "latency": self.latency, "memory": self.memory}
+        rounds = {part: {" / ".join(key): found[key] for key in found} for part, found in parts.items()}
+        file.write_text(json.dumps(rounds, indent=1))
 
     def results(self, row, proxy):
         """The rounds of a row, or none where there are none."""

@@ -39,6 +39,7 @@ def parse_arguments():
     option("--seconds", float, float(environment("BENCH_SECONDS", "5")), "of one round of a main row")
     option("--rounds", int, int(environment("BENCH_ROUNDS", "5")), "of each row")
     option("--rows", str, environment("BENCH_ROWS", ""), "names, with commas; none: all")
+    option("--peers", str, environment("BENCH_PEERS", ""), "names, with commas; none: all that are installed")
     option("--tokens", int, int(environment("BENCH_TOKENS", "30000")), "to be sent once each")
     option("--idle", int, MOST_IDLE, "connections that wait")
     option("--to", Path, None, "a file for the tables, beside standard output")
@@ -50,13 +51,13 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def choose(names):
-    known = [row.name for row in ROWS] + OTHERS
-    chosen = [name.strip() for name in names.split(",") if name.strip()] or known
+def choose(names, known, what):
+    """The names of a list, or all that there are."""
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in chosen if name not in known]
     if unknown:
-        raise SystemExit(f"no such row: {', '.join(unknown)}; there are: {', '.join(known)}")
-    return chosen
+        raise SystemExit(f"there is no {what} {', '.join(unknown)}; there are: {', '.join(known)}")
+    return chosen or known
 
 
 class Run:
@@ -64,10 +65,12 @@ class Run:
 
     def __init__(self, arguments):
         self.arguments = arguments
-        self.chosen = choose(arguments.rows)
-        self.proxies, self.missing = all_proxies(arguments)
-        if not self.proxies or self.proxies[0].name != "opgate":
+        self.chosen = choose(arguments.rows, [row.name for row in ROWS] + OTHERS, "row")
+        found, self.missing = all_proxies(arguments)
+        if not found or found[0].name != "opgate":
             raise SystemExit(f"{arguments.opgate} is missing: build it with `make bench-peers`")
+        peers = choose(arguments.peers, [proxy.name for proxy in found[1:]], "peer")
+        self.proxies = [proxy for proxy in found if proxy.name == "opgate" or proxy.name in peers]
         tool = arguments.programs / "peer-load"
         self.setting = Setting(arguments.directory, tool, arguments.tokens)
         self.report = Report(self.proxies)
@@ -110,7 +113,7 @@ class Run:
         for row in ROWS:
             if row.name in self.chosen:
                 self.measure_row(row)
-            if row.name == "allowed":
+            if row.name == "allowed" and row.name in self.chosen:
                 for proxy in self.proxies:
                     self.report.memory["after the first row", proxy.name] = proxy.rss()
         if "latency" in self.chosen:
@@ -124,7 +127,8 @@ class Run:
         cells = self.report.cells
         for proxy in taking_part:
             cells[row.name, proxy.name] = []
-            self.warm_up(row, proxy)
+            if not row.once:
+                self.warm_up(row, proxy)
         for number in range(self.arguments.rounds):
             turn = number % len(taking_part)
             for proxy in taking_part[turn:] + taking_part[:turn]:
@@ -135,8 +139,11 @@ class Run:
                 self.attempt(row, proxy)
 
     def warm_up(self, row, proxy):
+        """Each token of the list once, so that all are known; or a short time, where that is not what takes time."""
+        every_token = row.tokens == "known.tokens" and not row.transfers
+        seconds = 10 if every_token else self.arguments.seconds / 10
         try:
-            measure(self.setting, proxy, replace(row, once=False), self.arguments.seconds / 10)
+            measure(self.setting, proxy, replace(row, once=every_token), seconds)
         except LoadFailed as failed:
             say(f"{row.title}: {proxy.title}, while it is warmed up: {failed}")
 
@@ -204,11 +211,12 @@ class Run:
                 say(f"idle connections: {proxy.title}: {failed}")
                 continue
             self.report.memory[f"with {self.arguments.idle:,} idle connections", proxy.name] = rss
-            self.report.memory["for 10,000 of them", proxy.name] = (rss - before) * 10_000 / self.arguments.idle
+            self.report.memory["10,000 of them, beside the process", proxy.name] = (rss - before) * 10_000 / self.arguments.idle
             say(f"idle connections: {proxy.title}: {rss:.0f} MiB")
 
     def tell(self):
         arguments = self.arguments
+        self.report.keep(self.setting.path("results.json"))
         conditions = (
             f"{arguments.rounds} rounds of {arguments.seconds:g} s. {platform.machine()}, {os.cpu_count()} cores, "
             f"Linux {platform.release()}. "

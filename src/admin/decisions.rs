@@ -23,15 +23,26 @@ const MOST: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
+pub(super) struct DecisionQuery {
     #[serde(default)]
     reason: String,
     #[serde(default)]
     service: String,
     #[serde(default)]
     principal: String,
+    /// Of a list alone.
     #[serde(default)]
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
+    /// Of the live stream alone.
+    #[serde(default)]
+    pub(super) after: Option<u64>,
+}
+
+impl DecisionQuery {
+    pub(super) fn filter(self) -> DecisionFilter {
+        let Self { reason, service, principal, .. } = self;
+        DecisionFilter { reason, service, principal }
+    }
 }
 
 #[derive(Deserialize)]
@@ -45,7 +56,7 @@ pub(super) struct OneQuery {
 pub(super) async fn list(
     State(surface): State<Surface>,
     headers: HeaderMap,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: Result<Query<DecisionQuery>, QueryRejection>,
 ) -> Response {
     match listed(&surface, &headers, query).await {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
@@ -56,18 +67,20 @@ pub(super) async fn list(
 async fn listed(
     surface: &Surface,
     headers: &HeaderMap,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: Result<Query<DecisionQuery>, QueryRejection>,
 ) -> Result<Vec<u8>, AdminRefusal> {
     refuse_pages(headers)?;
     surface.told.judge(headers)?;
     let help = "parameters are reason, service, principal (parts of their names) and limit";
     let Query(query) = query.map_err(|error| AdminRefusal::new(error.body_text(), help))?;
+    if query.after.is_some() {
+        return Err(AdminRefusal::new("`after` is a parameter of the live stream", help));
+    }
     let most = query.limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&most) {
         return Err(AdminRefusal::new(format!("`limit` is not a number from 1 to {MOST}"), help));
     }
-    let ListQuery { reason, service, principal, .. } = query;
-    let filter = DecisionFilter { reason, service, principal };
+    let filter = query.filter();
     let recent = surface.admin.recent.clone();
     surface
         .work(move |_| {

@@ -5,9 +5,9 @@
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 
-use super::complaint::Complaint;
 use super::refused::AdminRefusal;
 use crate::http::Host;
+use crate::listener::Complaint;
 
 /// The names of the configuration. Addresses and `localhost` are always good: no page can be loaded from a name that is
 /// one of these.

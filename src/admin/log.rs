@@ -58,7 +58,10 @@ async fn change(surface: &Surface, request: Request) -> Result<LogFilterStatus, 
     if let Some(lasts) = lasts {
         let log = log.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(lasts).await;
+            tokio::select! {
+                () = tokio::time::sleep(lasts) => {}
+                () = log.superseded(change) => return,
+            }
             if log.end(change) {
                 tracing::info!(filter = log.status().filter, "the log filter is the configured one again");
             }

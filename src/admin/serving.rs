@@ -16,10 +16,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::complaint::Complaint;
 use super::places::{AdminSlot, AdminSlots, ConnectionPhase};
 use super::watched::WatchedStream;
-use crate::listener::ListenSocket;
+use crate::listener::{Complaint, ListenSocket};
 
 /// Longest head, in bytes: room for a bearer token. hyper answers 431 to a longer one.
 const MAX_HEAD: usize = 16 * 1024;

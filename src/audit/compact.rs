@@ -1,7 +1,6 @@
 //! The compact form of a line: the same facts as the full form in about half the bytes. What follows from other facts, or
 //! is the same in every line, is not written; [`super::expand`] makes the full form of it again, to the byte.
 
-use super::codes::code_name;
 use super::entry::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, CallerIp, DecidingRule, Decision, HttpRequest, Log,
     LogEntry, Metadata, Operation, Protocol, RequestMetadata, Severity, TraceIds, UpstreamCall,
@@ -12,6 +11,7 @@ use super::full::{
     write_place, write_shadow,
 };
 use super::json::JsonWriter;
+use crate::reason::code_name;
 
 /// The longest path that is written as what stands around the resource's name: such a path is never cut.
 const LONGEST_SPLIT: usize = 256;

@@ -187,7 +187,7 @@ impl Authenticator {
     ) -> Result<Arc<Caller>, Denial> {
         let text = awaited.token.text().to_owned();
         // Another request with the same token may have waited for the same key.
-        if let Some(caller) = self.tokens.recall(&text, now) {
+        if let Some(caller) = self.tokens.look_again(&text, now) {
             return Ok(caller);
         }
         match issuer.verify_again(awaited, now)? {

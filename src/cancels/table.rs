@@ -2,9 +2,11 @@
 //!
 //! Entries are in shards by a keyed hash of service and operation, each behind a lock that is held for one look. The hash
 //! stands for the name: two names with one hash are as likely as a guessed key, and then the second is not watched.
+//!
+//! The order in which they came is kept in queues by a keyed hash of service and caller. Where there is no room, the oldest
+//! of the longest queue goes: a caller who makes up names of operations pushes out their own cancels.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +16,7 @@ use super::cancel::{Cancel, CancelEnd, PendingCancel};
 use super::moment::Moment;
 use super::operation::OperationSighting;
 use super::outcome::{CancelAnswer, CancelOutcome, CancelState};
+use super::queues::Queues;
 use super::settings::CancelSettings;
 
 const SHARDS: usize = 64;
@@ -52,14 +55,13 @@ pub(super) struct Table {
     bytes: AtomicUsize,
     next: AtomicU64,
     shards: Vec<Mutex<Shard>>,
+    queues: Queues,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
     /// By the hash of service and name, which is keyed: a client cannot choose it.
     entries: HashMap<u64, Entry, foldhash::fast::RandomState>,
-    /// The hashes by number: the oldest first.
-    order: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,8 @@ struct Entry {
     cancel: Arc<Cancel>,
     /// Rises with each entry.
     number: u64,
+    /// The place of its queue.
+    queue: u16,
     seen: Moment,
     state: CancelState,
     /// Whether the cancel that it names was not taken, while others of the operation are under way.
@@ -138,6 +142,7 @@ impl Table {
             bytes: AtomicUsize::new(0),
             next: AtomicU64::new(0),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            queues: Queues::default(),
         }
     }
 
@@ -177,12 +182,14 @@ impl Table {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::AcqRel);
         self.bytes.fetch_add(bytes_of(&cancel), Ordering::AcqRel);
-        shard.order.insert(number, hash);
+        let queue = self.queues.of(cancel.service(), cancel.principal.as_ref());
+        self.queues.insert(queue, number, hash);
         shard.entries.insert(
             hash,
             Entry {
                 cancel: cancel.clone(),
                 number,
+                queue,
                 seen: now,
                 state: CancelState::Sent,
                 is_refused: false,
@@ -304,17 +311,11 @@ impl Table {
 
     /// Up to `limit` cancels, the newest first.
     pub(super) fn newest(&self, limit: usize) -> Vec<PendingCancel> {
-        let mut newest: Vec<(u64, PendingCancel)> = Vec::new();
-        for shard in &self.shards {
-            let shard = locked(shard);
-            let of_shard = shard.order.iter().rev().take(limit);
-            newest.extend(of_shard.filter_map(|(number, hash)| {
-                shard.entries.get(hash).map(|entry| (*number, entry.pending()))
-            }));
-        }
-        newest.sort_unstable_by_key(|(number, _)| Reverse(*number));
-        newest.truncate(limit);
-        newest.into_iter().map(|(_, pending)| pending).collect()
+        let pending = self.queues.newest(limit).into_iter().filter_map(|(number, hash)| {
+            let shard = self.shard(hash)?;
+            shard.entries.get(&hash).filter(|entry| entry.number == number).map(Entry::pending)
+        });
+        pending.collect()
     }
 
     fn is_too_full(&self) -> bool {
@@ -323,13 +324,10 @@ impl Table {
 
     fn take_oldest(&self) -> Option<Entry> {
         loop {
-            let oldest = |shard: &Mutex<Shard>| {
-                locked(shard).order.first_key_value().map(|(number, hash)| (*number, *hash))
-            };
-            let (number, hash) = self.shards.iter().filter_map(oldest).min()?;
+            let (number, hash) = self.queues.oldest_of_longest()?;
             let mut shard = self.shard(hash)?;
             // Another thread may have been faster.
-            if shard.order.contains_key(&number) {
+            if shard.entries.get(&hash).is_some_and(|entry| entry.number == number) {
                 return self.take(&mut shard, hash);
             }
         }
@@ -337,7 +335,7 @@ impl Table {
 
     fn take(&self, shard: &mut Shard, hash: u64) -> Option<Entry> {
         let entry = shard.entries.remove(&hash)?;
-        shard.order.remove(&entry.number);
+        self.queues.remove(entry.queue, entry.number);
         self.bytes.fetch_sub(bytes_of(&entry.cancel), Ordering::AcqRel);
         self.count.fetch_sub(1, Ordering::AcqRel);
         Some(entry)

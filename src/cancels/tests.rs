@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::metrics::{Exposition, Metrics, Names};
 
 use super::*;
+use crate::principal::Principal;
 
 const SERVICE: &str = "s.example.com";
 const METHOD: &str = "google.longrunning.Operations.CancelOperation";
@@ -47,6 +48,13 @@ impl Bench {
         let at = self.at(seconds);
         let asked = Asked { service: SERVICE, method: METHOD, name, principal: None, request_id, at };
         self.cancels.sent(asked).unwrap()
+    }
+
+    fn accept_of(&self, caller: Option<&Principal>, name: &str, seconds: u64) {
+        let at = self.at(seconds);
+        let asked = Asked { service: SERVICE, method: METHOD, name, principal: caller, request_id: name, at };
+        let sent = self.cancels.sent(asked).unwrap();
+        self.cancels.answered(sent, CancelAnswer::Accepted, at);
     }
 
     fn accept(&self, name: &str, seconds: u64) {
@@ -153,6 +161,35 @@ fn of_10001_cancels_the_oldest_is_evicted() {
     assert!(!bench.cancels.is_pending(SERVICE, &name(0)));
     assert!(bench.cancels.is_pending(SERVICE, &name(1)) && bench.cancels.is_pending(SERVICE, &name(10_000)));
     assert!(bench.cancels.held_bytes() <= 4 << 20, "{}", bench.cancels.held_bytes());
+}
+
+/// Ten thousand names that one caller made up once pushed the cancels of all others out.
+#[test]
+fn a_caller_pushes_out_their_own_cancels_and_no_other() {
+    let bench = Bench::new(100);
+    let caller = |email: &str| Principal::user(email).unwrap();
+    let (victim, flooder) = (caller("vic@example.com"), caller("flo@example.com"));
+    for number in 0..20 {
+        bench.accept_of(Some(&victim), &format!("v{number}"), number);
+    }
+    for number in 0..1_000 {
+        bench.accept_of(Some(&flooder), &format!("f{number}"), 20 + number);
+    }
+    let pending = |prefix: char| {
+        let pending = bench.cancels.pending(usize::MAX);
+        pending.iter().filter(|pending| pending.cancel.name.starts_with(prefix)).count()
+    };
+    assert_eq!((pending('v'), pending('f')), (20, 80));
+    // The newest are kept, and a caller without a credential is one more.
+    assert!(bench.cancels.is_pending(SERVICE, "f999") && !bench.cancels.is_pending(SERVICE, "f919"));
+    for number in 0..1_000 {
+        bench.accept_of(None, &format!("a{number}"), 2_000);
+    }
+    assert_eq!((pending('v'), pending('f') + pending('a')), (20, 80));
+    assert!((39..=41).contains(&pending('f')), "{}", pending('f'));
+    for number in 0..20 {
+        bench.see(&format!("v{number}"), ENDED, 2_001).unwrap();
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::diagnostic::Report;
 use crate::handover::Upgrade;
 use crate::http::TrustedProxies;
 use crate::listener::ListenerSettings;
+use crate::listener::settings::{self, ReadListener};
 use crate::telemetry::Telemetry;
 use crate::upstream::UpstreamSettings;
 
@@ -117,7 +118,7 @@ pub(super) struct Settled {
 /// Every section of a file.
 #[derive(Debug)]
 pub struct Sections {
-    pub(super) listeners: Section<Vec<ListenerSettings>>,
+    pub(super) listeners: Section<Vec<ReadListener>>,
     pub(super) upstreams: Section<Vec<UpstreamSettings>>,
     pub(super) services: Section<Vec<ExposureSettings>>,
     pub(super) issuers: Section<Vec<WrittenIssuer>>,
@@ -134,6 +135,8 @@ impl Sections {
     /// The whole, as far as it could be read. The report says what is wrong.
     pub(super) fn into_config(self, report: &mut Report) -> Option<Config> {
         let listeners = self.listeners.into_value(report);
+        let listeners: Option<Vec<_>> =
+            listeners.map(|read| read.iter().filter_map(ReadListener::whole).collect());
         let upstreams = self.upstreams.into_value(report);
         let services = self.services.into_value(report);
         let issuers = self.issuers.into_value(report);
@@ -169,7 +172,7 @@ impl Sections {
         let mut note = |part, replaced: Result<(), Report>| {
             faults.extend(replaced.err().map(|report| (part, report)));
         };
-        note(ConfigPart::Tls, self.listeners.replace(&mut config.listeners, warnings));
+        note(ConfigPart::Tls, update_listeners(self.listeners, &mut config.listeners, warnings));
         let upstreams = self.upstreams.replace(&mut config.upstreams, warnings);
         let before = upstreams.is_err().then(|| config.services.clone());
         note(ConfigPart::Upstreams, upstreams);
@@ -204,6 +207,23 @@ impl Sections {
         config.workers = settled.workers;
         faults
     }
+}
+
+/// Takes the listeners, or of each what is good.
+fn update_listeners(
+    read: Section<Vec<ReadListener>>,
+    listeners: &mut Vec<ListenerSettings>,
+    warnings: &mut Report,
+) -> Result<(), Report> {
+    let Section { value, report } = read;
+    let read = value.unwrap_or_default();
+    if report.is_fatal() || read.is_empty() {
+        settings::update(listeners, read);
+        return Err(report);
+    }
+    *listeners = read.iter().filter_map(ReadListener::whole).collect();
+    warnings.absorb(report);
+    Ok(())
 }
 
 /// Puts back the services that lead to other upstreams than before, where upstreams do not load: a name may stand for

@@ -20,6 +20,9 @@ pub struct Snapshot {
     pub authn: Arc<Authenticator>,
     /// Who may do what.
     pub policy: Arc<Policy>,
+    /// The policy that belongs to the methods in force, where the service files beside `policy` do not load: a call has to
+    /// be allowed by both. By the new rules alone, an old method could be open to callers whom neither tree lets in.
+    pub policy_of_methods: Option<Arc<Policy>>,
     /// Names the policy tree by its content: the first 12 hex digits of a SHA-256 over its files.
     pub revision: String,
     /// Names the service files of the tree that the catalogue is of, in the same way.
@@ -108,6 +111,7 @@ impl Snapshot {
         report.absorb(services);
         report.absorb(policies);
         let ((policy, revision), false) = (policy?, report.is_fatal()) else { return None };
-        Some(Self { catalog: catalog?, authn: Arc::new(authn?), policy, revision, services_revision })
+        let authn = Arc::new(authn?);
+        Some(Self { catalog: catalog?, authn, policy, policy_of_methods: None, revision, services_revision })
     }
 }

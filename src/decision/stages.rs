@@ -191,6 +191,10 @@ pub fn authorize(
         snapshot.policy.authorize(call, caller, Attributes { consulted: Some(&consulted), ..attributes });
     trace.consulted = consulted.get();
     let permit = authorized?;
+    if let Some(earlier) = &snapshot.policy_of_methods {
+        let both = earlier.authorize(call, caller, attributes);
+        both.map_err(|denial| denial.beside("by the rules before, since the service files do not load"))?;
+    }
     trace.granted = true;
     enter(&mut trace.stage, &mut trace.times, Stage::Implementation);
     if call.method.unimplemented {

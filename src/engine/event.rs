@@ -35,6 +35,8 @@ pub struct Event<'e> {
     pub peer: Option<SocketAddr>,
     /// The trace of services that it belongs to.
     pub trace_context: Option<TraceContext>,
+    /// The name of the one service that its host has, where there is one and the request takes no route.
+    pub service_of_host: Option<&'e str>,
     /// How far the decision got.
     pub trace: &'e Trace,
     /// The proof, where the request was allowed.

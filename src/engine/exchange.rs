@@ -231,6 +231,7 @@ impl Exchange {
             request: self.request.as_deref(),
             peer: self.request.as_ref().and_then(|request| request.peer).or(self.peer),
             trace_context: self.trace_context,
+            service_of_host: service_of_host(&self.live, self.request.as_deref(), &self.trace),
             trace: &self.trace,
             permit,
             denial: self.denial.as_ref(),
@@ -253,6 +254,14 @@ impl Exchange {
         self.engine.settle_trace(&mut event, self.arrival.trace_id);
         self.engine.record(&self.live, &event, place);
     }
+}
+
+/// The service that a request is for that takes no route, where its host tells it.
+fn service_of_host<'l>(live: &'l Live, request: Option<&Request>, trace: &Trace) -> Option<&'l str> {
+    let host = request.filter(|_| trace.call.is_none())?.host.as_str();
+    let mut services = live.snapshot.catalog.services_on(host);
+    let service = services.next()?;
+    services.next().is_none().then_some(service.name.as_str())
 }
 
 /// The status that is recorded: 499 for a client that left, whatever it was sent by then; the status of the reason where

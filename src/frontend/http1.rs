@@ -57,25 +57,26 @@ enum HeadRead {
 }
 
 impl<'f> Http1<'f> {
-    /// A connection of which `buffer` was read.
+    /// A connection of which `buffer` was read. The first byte of that came at `began`.
     pub(super) fn new(
         front: &'f Http,
         accepted: Accepted,
         buffer: BytesMut,
+        began: Option<Instant>,
         shutdown: watch::Receiver<bool>,
     ) -> Self {
         let Accepted { stream, peer, opened, slot } = accepted;
         let connection = Some(Http1Connection::new(stream));
-        let began = (!buffer.is_empty()).then_some(opened);
         Self { front, connection, buffer, peer, opened, began, slot, shutdown }
     }
 
-    /// Serves its requests. The first head has until `first_deadline`.
-    pub(super) async fn serve(mut self, first_deadline: Instant) {
-        let mut deadline = Some(first_deadline);
+    /// Serves its requests.
+    pub(super) async fn serve(mut self) {
+        let mut deadline = self.began.map(|began| began + self.front.limits.head_timeout);
         let mut used = self.opened;
+        let mut is_first = true;
         while let Some(mut connection) = self.connection.take() {
-            let end = match self.next_head(&mut connection, deadline, used).await {
+            let end = match self.next_head(&mut connection, deadline, used, is_first).await {
                 HeadRead::Complete(end) => end,
                 HeadRead::Closed => return connection.close().await,
                 HeadRead::MadeRoom => return self.front.count_cut(MADE_ROOM),
@@ -94,7 +95,7 @@ impl<'f> Http1<'f> {
             }
             self.slot.rest();
             used = Instant::now();
-            deadline = None;
+            (deadline, is_first) = (None, false);
             // What is read already came within the time of the request before.
             self.began = (!self.buffer.is_empty()).then_some(used);
         }
@@ -106,13 +107,14 @@ impl<'f> Http1<'f> {
         connection: &mut Http1Connection,
         mut deadline: Option<Instant>,
         used: Instant,
+        is_first: bool,
     ) -> HeadRead {
         let Self { front, buffer, slot, shutdown, began, .. } = self;
         let mut draining = false;
         loop {
             tokio::select! {
                 biased;
-                read = front.read_head(connection, buffer, &mut deadline, began) => return read,
+                read = front.read_head(connection, buffer, &mut deadline, began, is_first) => return read,
                 () = slot.made_room() => return HeadRead::MadeRoom,
                 () = last_call(shutdown, used), if !draining => {
                     // An idle connection holds no request and may end; a head that has begun is still read.
@@ -205,20 +207,20 @@ impl<'f> Http1<'f> {
 }
 
 impl Http {
-    /// Reads until a head is complete. `began` is set at its first byte. The deadline is set at the head's first byte; for the first head, at the start
-    /// of the connection. Can be cancelled and called again.
+    /// Reads until a head is complete. `began` and the deadline are set at its first byte; until then, the connection is
+    /// idle. Can be cancelled and called again.
     async fn read_head(
         &self,
         connection: &mut Http1Connection,
         buffer: &mut BytesMut,
         deadline: &mut Option<Instant>,
         began: &mut Option<Instant>,
+        is_first: bool,
     ) -> HeadRead {
         let mut scanned = 0;
-        let first = deadline.is_some();
         loop {
             // RFC 9112, section 2.2: some clients send a CRLF after a request's body that does not belong to it.
-            while !first && buffer.starts_with(b"\r\n") {
+            while !is_first && buffer.starts_with(b"\r\n") {
                 buffer.advance(2);
                 scanned = 0;
             }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::ListenerLimits;
+use super::complaint::Complaint;
 use super::connection_slot::{ConnectionSlot, ConnectionSlots, SlotState};
 use crate::http::network;
 
@@ -19,6 +20,7 @@ pub struct ConnectionLimits {
     most_per_address: usize,
     since: Instant,
     slots: Arc<Mutex<ConnectionSlots>>,
+    complaints: Arc<[Complaint; 2]>,
 }
 
 /// Which limit a connection exceeds.
@@ -49,6 +51,7 @@ impl ConnectionLimits {
             most_per_address: limits.connections_per_address,
             since: Instant::now(),
             slots: Arc::default(),
+            complaints: Arc::default(),
         }
     }
 
@@ -61,11 +64,17 @@ impl ConnectionLimits {
         let network = network(address);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let here = slots.by_network.get(&network).map_or(0, |here| here.taken);
-        if here >= self.most_per_address && !slots.make_room(Some(network)) {
-            return Err(ExceededLimit::Address);
+        if here >= self.most_per_address {
+            self.complain(ExceededLimit::Address, address);
+            if !slots.make_room(Some(network)) {
+                return Err(ExceededLimit::Address);
+            }
         }
-        if slots.taken.len() >= self.most && !slots.make_room(None) {
-            return Err(ExceededLimit::Total);
+        if slots.taken.len() >= self.most {
+            self.complain(ExceededLimit::Total, address);
+            if !slots.make_room(None) {
+                return Err(ExceededLimit::Total);
+            }
         }
         let number = slots.next;
         slots.next += 1;
@@ -73,6 +82,23 @@ impl ConnectionLimits {
         let state = Arc::new(SlotState::new(network, self.since));
         slots.taken.insert(number, state.clone());
         Ok(ConnectionSlot::new(number, state, self.slots.clone()))
+    }
+
+    /// Tells the operator that a limit is reached, though not of each connection.
+    fn complain(&self, limit: ExceededLimit, address: IpAddr) {
+        let [of_total, of_address] = &*self.complaints;
+        let (complaint, most) = match limit {
+            ExceededLimit::Total => (of_total, self.most),
+            ExceededLimit::Address => (of_address, self.most_per_address),
+        };
+        if complaint.is_due() {
+            tracing::warn!(
+                limit = limit.label(),
+                most,
+                %address,
+                "too many connections: an idle one is closed for each further one, or the further one is"
+            );
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostic::Report;
@@ -9,7 +10,7 @@ use crate::document::scalar::{count, duration, set, socket_address};
 use crate::document::{Fields, Node, Spelling};
 use crate::http::head::HeadLimits;
 use crate::tls::ListenerTls;
-use crate::tls::settings as tls;
+use crate::tls::settings::{self as tls, ReadListenerTls};
 
 /// A socket that clients connect to.
 #[derive(Clone, Debug)]
@@ -98,8 +99,51 @@ impl ListenerLimits {
     }
 }
 
-/// Reads `listeners`.
-pub(crate) fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<ListenerSettings> {
+/// A listener, as far as it is good.
+#[derive(Debug)]
+pub(crate) struct ReadListener {
+    address: Option<SocketAddr>,
+    whole: Option<ListenerSettings>,
+    /// Its `tls`, where the rest is good.
+    tls: Option<ReadListenerTls>,
+}
+
+impl ReadListener {
+    /// All of it.
+    pub(crate) fn whole(&self) -> Option<ListenerSettings> {
+        self.whole.clone()
+    }
+}
+
+/// Takes of each listener what is good: a mistake in one must not keep others as they are, and a broken certificate must
+/// not keep a rule for clients in force.
+pub(crate) fn update(listeners: &mut [ListenerSettings], read: Vec<ReadListener>) {
+    for (place, new) in read.into_iter().enumerate() {
+        let Some(address) = new.address else { continue };
+        let place = match listeners.get(place) {
+            // Several listeners may take a free port: each is matched by its place.
+            Some(known) if known.address == address => Some(place),
+            _ => listeners.iter().position(|known| known.address == address),
+        };
+        let Some(known) = place.and_then(|place| listeners.get_mut(place)) else { continue };
+        match (new.whole, new.tls, &mut known.tls) {
+            (Some(whole), ..) => *known = whole,
+            (None, Some(ReadListenerTls { clients: Some(clients), files, .. }), Some(tls)) => {
+                // The report says already that something is wrong with this listener.
+                if let Ok(server) = tls.server.with_clients(clients) {
+                    tls.server = Arc::new(server);
+                    tls.files.extend(files);
+                    tls.files.sort_unstable();
+                    tls.files.dedup();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reads `listeners`, each as far as it is good.
+pub(crate) fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<ReadListener> {
     let items = node.list(report).unwrap_or_default();
     if items.is_empty() {
         report.error(&node.span, "there is no listener").help("add one: `- address: 127.0.0.1:8080`");
@@ -109,10 +153,22 @@ pub(crate) fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<Li
         let address = fields.required("address", report).and_then(|node| socket_address(node, report));
         let http2 = fields.optional("http2").and_then(|node| node.boolean(report)).unwrap_or(true);
         let tls = fields.optional("tls").map(|node| tls::listener(node, base, http2, report));
-        fields.finish(report);
+        let mut unknown = Report::new();
+        fields.finish(&mut unknown);
+        let is_known = !unknown.is_fatal();
+        report.absorb(unknown);
         // The listener must not serve without the TLS that is written.
-        let tls = tls.map_or(Some(None), |tls| tls.map(Some))?;
-        Some(ListenerSettings { address: address?, http2, tls })
+        let (read, whole_tls) = match tls {
+            None => (None, Some(None)),
+            Some(None) => (None, None),
+            Some(Some(mut read)) => {
+                let whole = read.whole.take();
+                (Some(read), whole.map(Some))
+            }
+        };
+        let whole = address.zip(whole_tls).filter(|_| is_known);
+        let whole = whole.map(|(address, tls)| ListenerSettings { address, http2, tls });
+        Some(ReadListener { address, whole, tls: read.filter(|_| is_known) })
     };
     items.iter().filter_map(listener).collect()
 }

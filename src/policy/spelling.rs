@@ -16,6 +16,19 @@ pub(super) fn unnameable(resource: &str) -> Option<String> {
     if collection == "projects" { of_project(id).map(|reason| format!("`{id}` {reason}")) } else { None }
 }
 
+/// What is wrong with a name whose collection is one of Resource Manager's in letters of another case, or without its last.
+pub(super) fn misspelt(resource: &str) -> Option<String> {
+    let collection = resource.split('/').next().unwrap_or_default();
+    let is_meant = |name: &&str| {
+        collection.eq_ignore_ascii_case(name)
+            || name.strip_suffix('s').is_some_and(|one| collection.eq_ignore_ascii_case(one))
+    };
+    let meant = ["projects", "folders", "organizations"].into_iter().find(is_meant);
+    meant
+        .filter(|name| *name != collection)
+        .map(|meant| format!("`{collection}` is not how `{meant}` is written"))
+}
+
 fn of_segment(segment: &str) -> Option<&'static str> {
     if segment.trim().len() != segment.len() {
         Some("begins or ends with a blank, and a request with such a segment is refused")
@@ -34,7 +47,6 @@ fn of_segment(segment: &str) -> Option<&'static str> {
 
 /// An id has 6 to 30 lower-case letters, digits and hyphens, behind `DOMAIN:` if it is old; or it is a number
 /// (<https://cloud.google.com/resource-manager/reference/rest/v3/projects>). Its length is not checked: test
-/// environments have shorter ones.
 /// environments have shorter ones.
 fn of_project(id: &str) -> Option<&'static str> {
     if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -106,11 +118,20 @@ mod tests {
             "projects/my_project",
             "folders/42",
             "organizations/7",
+            "folders/eng",
+            "projection/x",
             "publishers/Google/models/Gemini%",
             "projects/demo/locations/-/things/A b",
             "operations/O",
         ] {
-            assert_eq!(unnameable(name), None, "{name}");
+            assert_eq!(unnameable(name).or_else(|| misspelt(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_collection_is_told() {
+        for name in ["Projects/demo", "project/demo", "FOLDERS/42", "folder/42", "organization/7"] {
+            assert!(misspelt(name).is_some(), "{name}");
         }
     }
 }

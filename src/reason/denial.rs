@@ -88,6 +88,12 @@ impl Denial {
         }))
     }
 
+    /// Adds to the detail how it came about.
+    pub fn beside(mut self, note: &str) -> Self {
+        self.0.detail = format!("{} ({note})", self.0.detail).into();
+        self
+    }
+
     /// Tells the client the detail too. Only for faults in what the client sent, never for policy.
     pub fn told(mut self) -> Self {
         self.0.message = Some(self.0.detail.clone());

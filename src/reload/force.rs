@@ -40,15 +40,15 @@ impl Reloader {
         self.apply(&mut read, cause);
         for part in ConfigPart::ALL {
             let fault = read.fault(part);
-            // Trees report themselves whether they are loaded; this is only about their places.
-            let is_tree = matches!(part, ConfigPart::Policy | ConfigPart::Shadow);
+            // Trees report themselves whether they are loaded; this is only about their places, and services are in
+            // force once the tree is read by them.
+            let is_tree = matches!(part, ConfigPart::Policy | ConfigPart::Services | ConfigPart::Shadow);
             if is_tree && fault.is_none() && read.is_whole {
                 self.telling.forget(part, FaultOrigin::Configuration, &self.instruments);
             } else if (read.is_whole && !is_tree) || fault.is_some() {
                 let is_loaded = fault.is_none();
                 self.telling.tell(part, FaultOrigin::Configuration, cause.what, fault, &self.instruments);
-                // Services are in force once the tree is read by them.
-                self.lagged(part, is_loaded && part != ConfigPart::Services, cause);
+                self.lagged(part, is_loaded, cause);
             }
         }
         if read.faults.is_empty() {
@@ -179,15 +179,21 @@ impl Reloader {
         let is_other = services_revision != self.engine.live().snapshot.services_revision;
         let waits = catalog.is_some() && !is_whole && is_other;
         let catalog = catalog.filter(|_| !waits);
-        if catalog.is_some() && is_whole {
+        let are_whole = catalog.is_some() && is_whole;
+        if are_whole {
             self.tree.back_off.succeed();
         } else {
             self.tree.back_off.fail(Instant::now());
         }
         let failing = self.telling.failing(FaultOrigin::Tree);
         let is_due = |part| !cause.is_retry || failing.contains(&part);
-        let rows =
-            [(ConfigPart::Services, &services, catalog.is_some()), (ConfigPart::Policy, &policies, is_whole)];
+        let is_other_policy =
+            policy.as_ref().is_some_and(|(_, revision)| *revision != self.engine.live().snapshot.revision);
+        let are_other_services = is_other || !says_same(&self.services, &exposed);
+        let rows = [
+            (ConfigPart::Services, &services, catalog.is_some(), are_other_services),
+            (ConfigPart::Policy, &policies, is_whole, is_other_policy),
+        ];
         // On a retry, a part that is in force already is not replaced by an equal one.
         let catalog = catalog.filter(|_| is_due(ConfigPart::Services) || self.held.upstreams.is_some());
         let policy = policy.filter(|_| is_due(ConfigPart::Policy));
@@ -195,11 +201,16 @@ impl Reloader {
         let authn = self.held.authn.take_if(|_| is_whole && applied == self.held.applied);
         if catalog.is_some() || policy.is_some() || authn.is_some() {
             let catalog = catalog.map(|catalog| (catalog, services_revision, exposed));
-            self.apply_tree(catalog, policy, authn, cause);
+            self.apply_tree(catalog, policy, authn, are_whole, cause);
         }
-        for (part, report, is_loaded) in rows {
+        for (part, report, is_loaded, is_other) in rows {
             if !cause.is_retry {
                 warn(report, cause.what);
+            }
+            if is_loaded && !is_other && !failing.contains(&part) {
+                self.instruments.part_is_the_same(part);
+                self.measure_afterwards(part, cause);
+                continue;
             }
             let fault = (!is_loaded).then(|| match report.is_fatal() {
                 true => text(report),
@@ -209,8 +220,12 @@ impl Reloader {
             });
             self.telling.tell(part, FaultOrigin::Tree, cause.what, fault, &self.instruments);
             self.lagged(part, is_loaded, cause);
+            match is_loaded && cause.changed.is_none() {
+                true => self.unmeasured.insert(part, clock::now()),
+                false => self.unmeasured.remove(&part),
+            };
         }
-        if rows.iter().any(|(.., is_loaded)| !is_loaded) {
+        if rows.iter().any(|(_, _, is_loaded, _)| !is_loaded) {
             self.instruments.policy_refused();
         }
         self.tell_waiting_issuers(self.held.authn.is_some() && !is_whole, cause);
@@ -232,6 +247,7 @@ impl Reloader {
         catalog: Option<(Arc<Catalog>, String, Vec<ExposureSettings>)>,
         policy: Option<(Arc<Policy>, String)>,
         authn: Option<(Arc<Authenticator>, Vec<WrittenIssuer>)>,
+        are_whole: bool,
         cause: Cause,
     ) {
         let live = self.engine.live();
@@ -257,8 +273,24 @@ impl Reloader {
             self.services = exposed;
         }
         let is_loaded = policy.is_some();
+        if are_whole {
+            snapshot.policy_of_methods = None;
+        }
         if let Some((policy, revision)) = policy {
-            tracing::info!(cause = cause.what, from = snapshot.revision, to = revision, "policy reloaded");
+            if !are_whole {
+                snapshot.policy_of_methods.get_or_insert_with(|| snapshot.policy.clone());
+            }
+            if revision == snapshot.revision {
+                tracing::debug!(cause = cause.what, revision, "the policy is the same");
+            } else {
+                tracing::info!(
+                    cause = cause.what,
+                    from = snapshot.revision,
+                    to = revision,
+                    "policy reloaded"
+                );
+                self.instruments.policy_changed(clock::now());
+            }
             (snapshot.policy, snapshot.revision) = (policy, revision);
         }
         let is_refreshed = authn.is_some();
@@ -267,7 +299,7 @@ impl Reloader {
             self.issuers = issuers;
         }
         if is_loaded {
-            self.instruments.policy_loaded(&snapshot, clock::now());
+            self.instruments.policy_loaded(&snapshot);
         }
         self.put(self.live(snapshot, upstreams, assertions), is_refreshed);
     }
@@ -323,6 +355,15 @@ impl Reloader {
             let now = clock::now();
             self.instruments.part_lagged(part, changed, now);
             self.telling.lagged(part, now.duration_since(changed).unwrap_or_default());
+        }
+    }
+
+    /// Measures the same where a reading that had begun before the change was noticed has put it in force.
+    fn measure_afterwards(&mut self, part: ConfigPart, cause: Cause) {
+        let Some(changed) = cause.changed else { return };
+        if let Some(in_force) = self.unmeasured.remove(&part).filter(|in_force| *in_force >= changed) {
+            self.instruments.part_lagged(part, changed, in_force);
+            self.telling.lagged(part, in_force.duration_since(changed).unwrap_or_default());
         }
     }
 

@@ -50,12 +50,16 @@ impl Instruments {
     }
 
     /// Says which policy is in force.
-    pub fn policy_loaded(&self, snapshot: &Snapshot, loaded_at: SystemTime) {
+    pub fn policy_loaded(&self, snapshot: &Snapshot) {
         self.policy.info.reset();
         self.policy.info.with_label_values(&[snapshot.revision.as_str()]).set(1);
         self.policy.bindings.set(i64::try_from(snapshot.policy.counts().bindings).unwrap_or(i64::MAX));
         self.policy.is_successful.set(1);
-        self.policy.timestamp.with_label_values::<&str>(&[]).set(seconds(loaded_at));
+    }
+
+    /// Says that it is another one than before.
+    pub fn policy_changed(&self, now: SystemTime) {
+        self.policy.timestamp.with_label_values::<&str>(&[]).set(seconds(now));
     }
 
     /// Says that the files on disk are not the policy in force.
@@ -83,6 +87,11 @@ impl Instruments {
         if is_loaded {
             self.parts.timestamp.with_label_values(&[part.as_str()]).set(seconds(now));
         }
+    }
+
+    /// Counts an attempt that found the part as it is in force.
+    pub(super) fn part_is_the_same(&self, part: ConfigPart) {
+        self.parts.total.with_label_values(&[part.as_str(), SUCCESS]).inc();
     }
 
     /// Says whether a part is as its files say.

@@ -204,7 +204,8 @@ impl Watching {
             is_new
         });
         let is_new = self.overtake().await || is_new;
-        !is_new || self.changed.send(FileChange { at: None }).await.is_ok()
+        let at = self.known.changed_since(&Fingerprint::default()).filter(|at| *at > read_at);
+        !is_new || self.changed.send(FileChange { at }).await.is_ok()
     }
 
     /// Looks again until two looks agree: changes before a directory was watched have no notification. Whether there

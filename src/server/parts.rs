@@ -62,7 +62,8 @@ impl Parts {
         let audit = Audit::open(&config.audit, instruments.audit, vec![remember])
             .map_err(|source| StartError::Audit { output: config.audit.output.to_string(), source })?;
         let (lookups, upstreams) = upstreams(&config).await?;
-        instruments.reload.policy_loaded(&snapshot, clock::now());
+        instruments.reload.policy_loaded(&snapshot);
+        instruments.reload.policy_changed(clock::now());
         let authn = snapshot.authn.clone();
         let assertions =
             config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;

@@ -6,7 +6,10 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::registered::Registered;
+use crate::config::ConfigPart;
 use crate::metrics::{Exposition, Family, FamilyKind, Metrics, Names};
+use crate::reason::TOKEN_OUTCOMES;
+use crate::upstream::ERROR_KINDS;
 
 const BEGIN: &str = "<!-- Written by `INSTA_UPDATE=always cargo test --lib server::reference`. -->\n";
 
@@ -21,11 +24,6 @@ const VALUES: &[(&str, &str, &str)] = &[
         "",
         "method",
         "the full name of an API method (`google.longrunning.Operations.CancelOperation`), or `unknown`",
-    ),
-    (
-        "",
-        "part",
-        "`configuration`, `policy`, `services`, `upstreams`, `issuers`, `tls`, `assertion`, `shadow`",
     ),
     (
         "",
@@ -51,17 +49,7 @@ const VALUES: &[(&str, &str, &str)] = &[
         "reason",
         "`ALLOWED`, a reason of [errors](errors.md), or what the gate answered by itself",
     ),
-    (
-        "opgate_upstream_errors_total",
-        "kind",
-        "`connect`, `tls`, `timeout`, `invalid`, `stale`, `refused`, `local`",
-    ),
     ("opgate_tokens_total", "kind", "`jwt`, `opaque`"),
-    (
-        "opgate_tokens_total",
-        "outcome",
-        "`accepted`, `expired`, `invalid`, `unsupported`, `too_large`, `unproven`, `key_pending`, `not_ready`",
-    ),
     (
         "opgate_cancel_outcomes_total",
         "outcome",
@@ -109,9 +97,28 @@ fn values(family: &Family, label: &str, given: &Given) -> String {
     if let Some((.., told)) = told {
         return (*told).to_owned();
     }
+    if let Some((.., known)) = listed()
+        .iter()
+        .find(|(metric, name, _)| *name == label && (metric.is_empty() || *metric == family.name))
+    {
+        return quoted(known.iter().copied());
+    }
     let known = given.get(&(family.name.clone(), label.to_owned()));
     let known = known.unwrap_or_else(|| panic!("say in VALUES what `{label}` of {} may be", family.name));
-    known.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ")
+    quoted(known.iter().map(String::as_str))
+}
+
+fn quoted<'v>(values: impl Iterator<Item = &'v str>) -> String {
+    values.map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The values of such labels that the source lists.
+fn listed() -> [(&'static str, &'static str, Vec<&'static str>); 3] {
+    [
+        ("", "part", ConfigPart::ALL.map(ConfigPart::as_str).to_vec()),
+        ("opgate_tokens_total", "outcome", TOKEN_OUTCOMES.to_vec()),
+        ("opgate_upstream_errors_total", "kind", ERROR_KINDS.to_vec()),
+    ]
 }
 
 fn reference(families: &[Family], given: &Given) -> String {

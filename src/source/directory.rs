@@ -293,13 +293,38 @@ fn below(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-/// Whether a name is one that editors and merges give to the files they leave behind: a backup, a lock, the other side
-/// of a conflict. None of them can be meant as a policy, and a policy that was edited beside one must not wait for it.
+/// Whether a name is one that editors, merges, package managers and desktops give to the files they leave behind: a
+/// backup, a lock, the other side of a conflict. None of them can be meant as a policy, and a policy that was edited
+/// beside one must not wait for it.
 fn is_left_behind(name: &str) -> bool {
-    const ENDINGS: [&str; 10] =
-        ["~", ".bak", ".orig", ".rej", ".swo", ".swp", ".tmp", ".rpmnew", ".rpmsave", ".dpkg-dist"];
+    const ENDINGS: [&str; 21] = [
+        "~",
+        ".bak",
+        ".orig",
+        ".rej",
+        ".save",
+        ".swo",
+        ".swp",
+        ".kate-swp",
+        ".tmp",
+        "___jb_old___",
+        "___jb_tmp___",
+        ".rpmnew",
+        ".rpmsave",
+        ".rpmorig",
+        ".dpkg-dist",
+        ".dpkg-new",
+        ".dpkg-old",
+        ".dpkg-tmp",
+        ".ucf-dist",
+        ".ucf-new",
+        ".ucf-old",
+    ];
+    // Vim finds out by the first whether it may write here.
+    const NAMES: [&str; 3] = ["4913", "Thumbs.db", "desktop.ini"];
     let is_wrapped = name.len() > 1 && name.starts_with('#') && name.ends_with('#');
-    is_wrapped || ENDINGS.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
+    let has_ending = ENDINGS.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending));
+    is_wrapped || has_ending || NAMES.contains(&name)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::terminal::eprint;
@@ -21,6 +22,8 @@ pub struct LogFilter(Arc<Shared>);
 struct Shared {
     apply: Apply,
     state: Mutex<State>,
+    /// Counts the changes: an end that was set for an earlier one does not end a later one.
+    changes: watch::Sender<u64>,
 }
 
 /// What filters the log now.
@@ -37,8 +40,6 @@ pub struct LogFilterStatus {
 #[derive(Debug)]
 struct State {
     status: LogFilterStatus,
-    /// Counts the changes: an end that was set for an earlier one does not end a later one.
-    changes: u64,
 }
 
 /// A change that ends by itself: [`LogFilter::end`] with it.
@@ -49,7 +50,7 @@ impl LogFilter {
     pub(super) fn new(configured: &str, apply: Apply) -> Self {
         let status =
             LogFilterStatus { filter: configured.to_owned(), configured: configured.to_owned(), until: None };
-        Self(Arc::new(Shared { apply, state: Mutex::new(State { status, changes: 0 }) }))
+        Self(Arc::new(Shared { apply, state: Mutex::new(State { status }), changes: watch::Sender::new(0) }))
     }
 
     /// What filters the log now.
@@ -78,7 +79,7 @@ impl LogFilter {
         let until = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
         let mut state = self.state();
         self.put(&mut state, filter.to_owned(), until);
-        Ok(FilterChange(state.changes))
+        Ok(FilterChange(*self.0.changes.borrow()))
     }
 
     /// Puts the configured filter back in force.
@@ -91,7 +92,7 @@ impl LogFilter {
     /// Ends a change, unless there was another since. Returns whether it ended.
     pub fn end(&self, change: FilterChange) -> bool {
         let mut state = self.state();
-        let is_last = state.changes == change.0;
+        let is_last = *self.0.changes.borrow() == change.0;
         if is_last {
             let configured = state.status.configured.clone();
             self.put(&mut state, configured, None);
@@ -99,12 +100,18 @@ impl LogFilter {
         is_last
     }
 
+    /// Waits until there is another change.
+    pub async fn superseded(&self, change: FilterChange) {
+        // No error: the sender is here.
+        let _ = self.0.changes.subscribe().wait_for(|changes| *changes != change.0).await;
+    }
+
     fn put(&self, state: &mut State, filter: String, until: Option<Instant>) {
         if let Err(error) = (self.0.apply)(parsed(&filter)) {
             eprint(&format!("opgate: the log could not be changed: {error}\n"));
             return;
         }
-        state.changes += 1;
+        self.0.changes.send_modify(|changes| *changes += 1);
         state.status.filter = filter;
         state.status.until = until;
     }
@@ -172,6 +179,24 @@ mod tests {
         log.set("debug", None).unwrap();
         log.reset();
         assert_eq!(log.status(), expected);
+    }
+
+    /// Each change left a task behind that slept until its own end.
+    #[tokio::test]
+    async fn what_waits_for_the_end_of_a_change_ends_with_the_next_change() {
+        let (log, _) = log();
+        let first = log.set("debug", Some(Duration::from_secs(3600))).unwrap();
+        let waiting = tokio::spawn({
+            let log = log.clone();
+            async move { log.superseded(first).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        let second = log.set("warn", Some(Duration::from_secs(3600))).unwrap();
+        waiting.await.unwrap();
+        log.superseded(first).await;
+        assert!(log.end(second));
+        log.superseded(second).await;
     }
 
     #[test]

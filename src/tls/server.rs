@@ -56,15 +56,22 @@ impl ServerTls {
     /// # Errors
     /// Where the authorities are none, or the library refuses what it is given.
     pub fn new(identities: &[TlsIdentity], clients: Option<ClientRule>, http2: bool) -> Result<Self, Flaw> {
-        let certificates = Arc::new(BySni {
-            presented: identities
-                .iter()
-                .map(|identity| Presented {
-                    names: Arc::new(identity.certificate.names.clone()),
-                    certified: identity.certified.clone(),
-                })
-                .collect(),
+        let presented = identities.iter().map(|identity| Presented {
+            names: Arc::new(identity.certificate.names.clone()),
+            certified: identity.certified.clone(),
         });
+        Self::presenting(Arc::new(BySni { presented: presented.collect() }), clients, http2)
+    }
+
+    /// The same certificates, with another rule for clients.
+    ///
+    /// # Errors
+    /// As [`ServerTls::new`].
+    pub fn with_clients(&self, clients: Option<ClientRule>) -> Result<Self, Flaw> {
+        Self::presenting(self.certificates.clone(), clients, self.config.alpn_protocols.len() > 1)
+    }
+
+    fn presenting(certificates: Arc<BySni>, clients: Option<ClientRule>, http2: bool) -> Result<Self, Flaw> {
         let refused = |error: String| Flaw::new(format!("TLS cannot be set up: {error}"), "use other files");
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()

@@ -39,17 +39,39 @@ pub struct UpstreamTls {
     pub files: Vec<PathBuf>,
 }
 
+/// The `tls` of a listener, as far as it is good.
+#[derive(Debug)]
+pub(crate) struct ReadListenerTls {
+    /// All of it.
+    pub whole: Option<ListenerTls>,
+    /// What is required of clients; `None` where that is not known.
+    pub clients: Option<Option<ClientRule>>,
+    /// The files, to be looked at for changes.
+    pub files: Vec<PathBuf>,
+}
+
 /// Reads the `tls` of a listener.
-pub(crate) fn listener(node: &Node, base: &Path, http2: bool, report: &mut Report) -> Option<ListenerTls> {
+pub(crate) fn listener(
+    node: &Node,
+    base: &Path,
+    http2: bool,
+    report: &mut Report,
+) -> Option<ReadListenerTls> {
     let mut fields = node.fields("`tls`", Spelling::Exact, report)?;
     let mut files = Vec::new();
     let identities =
-        fields.required("certificates", report).map(|node| identities(node, base, &mut files, report));
-    let clients = clients(&mut fields, base, &mut files, report);
-    fields.finish(report);
-    let server = ServerTls::new(&identities??, clients?, http2);
-    let server = server.map_err(|flaw| tell(&flaw, node, report)).ok()?;
-    Some(ListenerTls { server: Arc::new(server), files })
+        fields.required("certificates", report).and_then(|node| identities(node, base, &mut files, report));
+    let mut of_clients = Report::new();
+    let clients = clients(&mut fields, base, &mut files, &mut of_clients);
+    // A misspelt name may have been meant for what is required of clients.
+    fields.finish(&mut of_clients);
+    let clients = clients.filter(|_| !of_clients.is_fatal());
+    report.absorb(of_clients);
+    let server = identities.zip(clients.clone()).and_then(|(identities, clients)| {
+        ServerTls::new(&identities, clients, http2).map_err(|flaw| tell(&flaw, node, report)).ok()
+    });
+    let whole = server.map(|server| ListenerTls { server: Arc::new(server), files: files.clone() });
+    Some(ReadListenerTls { whole, clients, files })
 }
 
 /// The certificates with their keys; `None` where one of them cannot be used.

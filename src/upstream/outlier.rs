@@ -70,6 +70,12 @@ impl OutlierState {
         self.ejected_until.load(Ordering::Acquire) != 0
     }
 
+    /// Whether it is left out now: an ejection ends with its time, though the endpoint has to stand a trial then.
+    pub(super) fn is_left_out(&self, now: Instant) -> bool {
+        let until = self.ejected_until.load(Ordering::Acquire);
+        until != 0 && self.milliseconds(now) < until
+    }
+
     /// Its turn, if it has one. Only one request at a time makes the trial, until it succeeds, fails or is dropped.
     pub(super) fn turn(&self, now: impl FnOnce() -> Instant) -> Option<CircuitState> {
         let until = self.ejected_until.load(Ordering::Acquire);
@@ -169,6 +175,19 @@ mod tests {
         let outlier_state = ejected(start);
         assert!(outlier_state.is_ejected());
         assert_eq!(outlier_state.turn(|| start + seconds(9)), None);
+    }
+
+    /// Without traffic, it was told of as left out for ever.
+    #[test]
+    fn an_ejection_ends_with_its_time_though_no_request_comes() {
+        let start = Instant::now();
+        let outlier_state = ejected(start);
+        assert!(outlier_state.is_left_out(start) && outlier_state.is_left_out(start + seconds(9)));
+        assert!(!outlier_state.is_left_out(start + seconds(10)));
+        // A trial that fails begins another one.
+        let now = start + seconds(11);
+        assert_eq!(outlier_state.failed(CircuitState::HalfOpen, &OUTLIERS, now), Some(seconds(20)));
+        assert!(outlier_state.is_left_out(now) && !outlier_state.is_left_out(now + seconds(20)));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
@@ -20,6 +20,8 @@ struct Shared {
     asked: AtomicU64,
     answered: AtomicU64,
     stop: AtomicBool,
+    /// How long each answer took.
+    took: Mutex<Vec<Duration>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,14 @@ impl Bystander {
         }
     }
 
+    /// The time within which 99 of 100 requests were answered, of those after the first `asked`.
+    pub fn p99(&self, asked: u64) -> Duration {
+        let took = self.shared.took.lock().unwrap();
+        let mut took: Vec<Duration> = took.iter().skip(asked.try_into().unwrap()).copied().collect();
+        took.sort_unstable();
+        took.get(took.len().saturating_sub(1) * 99 / 100).copied().unwrap_or_default()
+    }
+
     pub async fn stop(self) -> Counts {
         self.shared.stop.store(true, Ordering::SeqCst);
         self.task.await.unwrap();
@@ -63,18 +73,22 @@ async fn ask(address: SocketAddr, shared: Arc<Shared>) {
     let cancel = Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"));
     let mut kept_alive = Connection::open(address).await;
     let mut http2 = Http2::connect(address).await;
-    let answered = |ok: bool| {
+    let answered = |began: Instant, ok: bool| {
+        shared.took.lock().unwrap().push(began.elapsed());
         shared.asked.fetch_add(1, Ordering::SeqCst);
         shared.answered.fetch_add(u64::from(ok), Ordering::SeqCst);
     };
     while !shared.stop.load(Ordering::SeqCst) {
+        let began = Instant::now();
         kept_alive.send(cancel.to_http1()).await;
-        answered(kept_alive.status().await == Some(200));
+        answered(began, kept_alive.status().await == Some(200));
+        let began = Instant::now();
         let (response, _) = http2.start(&cancel, true).await;
-        answered(http2.try_finish(response).await.is_ok_and(|answer| answer.status == 200));
+        answered(began, http2.try_finish(response).await.is_ok_and(|answer| answer.status == 200));
+        let began = Instant::now();
         let mut fresh = Connection::open(address).await;
         fresh.send(cancel.to_http1()).await;
-        answered(fresh.status().await == Some(200));
+        answered(began, fresh.status().await == Some(200));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

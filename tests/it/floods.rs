@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::scripts::{Script, scripts};
@@ -37,8 +38,13 @@ struct Flooded {
     ends: Vec<End>,
 }
 
-/// Sends a script over one connection, and reads what comes meanwhile.
-async fn send(address: SocketAddr, script: &Script, units: u32) -> (u64, End) {
+/// Sends a script over one connection, and reads what comes meanwhile, at most until `leaving` turns true.
+async fn send(
+    address: SocketAddr,
+    script: &Script,
+    units: u32,
+    mut leaving: watch::Receiver<bool>,
+) -> (u64, End) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut reading, mut writing) = stream.into_split();
     let reader = tokio::spawn(async move {
@@ -66,7 +72,10 @@ async fn send(address: SocketAddr, script: &Script, units: u32) -> (u64, End) {
     // A gate that has ended the connection no longer reads.
     let sent = flood.await;
     let waiting = if sent.is_ok() { script.patience } else { Duration::from_secs(10) };
-    let end = tokio::time::timeout(waiting, reader).await.map_or(End::Survived, Result::unwrap);
+    let end = tokio::select! {
+        end = tokio::time::timeout(waiting, reader) => end.map_or(End::Survived, Result::unwrap),
+        _ = leaving.wait_for(|leaving| *leaving) => End::Survived,
+    };
     (frames, end)
 }
 
@@ -80,11 +89,16 @@ fn frames_in(mut bytes: &[u8]) -> u64 {
     frames
 }
 
-async fn flood(address: SocketAddr, script: &Arc<Script>, units: u32) -> Flooded {
+async fn flood(gate: &Gate, script: &Arc<Script>, units: u32) -> Flooded {
     let mut connections = JoinSet::new();
+    let (leave, leaving) = watch::channel(false);
     for _ in 0..CONNECTIONS {
-        let script = script.clone();
-        connections.spawn(async move { send(address, &script, units).await });
+        let (address, script, leaving) = (gate.address, script.clone(), leaving.clone());
+        connections.spawn(async move { send(address, &script, units, leaving).await });
+    }
+    if script.not_taken > 0 {
+        until_not_taken(gate, script.not_taken * CONNECTIONS).await;
+        leave.send_replace(true);
     }
     let ended = connections.join_all().await;
     Flooded {
@@ -107,14 +121,18 @@ async fn cut(gate: &Gate) -> Vec<String> {
         .collect()
 }
 
-/// Waits until so many answers were cut because the client did not take them.
+/// Waits until so many answers were cut because the client did not take them. On a busy machine, some of the connections
+/// to the backend are not accepted in time: those requests end by themselves.
 async fn until_not_taken(gate: &Gate, count: usize) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(50);
     loop {
         let metrics = gate.metrics().await;
         let told: usize = metrics
             .lines()
-            .filter(|line| line.contains("reason=\"RESPONSE_NOT_TAKEN\""))
+            .filter(|line| line.contains("GetOperation"))
+            .filter(|line| {
+                ["RESPONSE_NOT_TAKEN", "UPSTREAM_UNAVAILABLE"].iter().any(|end| line.contains(end))
+            })
             .map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap())
             .sum();
         if told == count {
@@ -133,12 +151,13 @@ async fn a_flood_does_not_affect_other_clients() {
     let gate = Gate::start_with(Setup { set, endpoints, ..Setup::default() });
     let bystander = Bystander::start(&gate);
     // The memory that a gate holds once it has begun to serve.
-    bystander.has_asked(20).await;
-    let (mut table, mut wrong) = (String::new(), Vec::new());
+    bystander.has_asked(200).await;
+    let mut table = format!("{:<57}bystander's p99 {:?}\n", "idle", bystander.p99(50));
+    let mut wrong = Vec::new();
     for script in scripts().into_iter().map(Arc::new) {
         let before = resident_kib(gate.pid());
         let asked = bystander.counts();
-        let flooding = flood(gate.address, &script, script.units * multiplier());
+        let flooding = flood(&gate, &script, script.units * multiplier());
         let watching = async {
             loop {
                 assert_eq!(gate.admin("/livez").await.status, 200, "{}", script.name);
@@ -154,16 +173,16 @@ async fn a_flood_does_not_affect_other_clients() {
         let counts = bystander.counts();
         let (ok, all) = (counts.answered - asked.answered, counts.asked - asked.asked);
         table.push_str(&format!(
-            "{:<34} {:>8} frames  {:<44} bystander {ok}/{all}  RSS {before} -> {after} KiB\n",
+            "{:<34} {:>8} frames  {:<44} bystander {ok}/{all}, p99 {:?}  RSS {before} -> {after} KiB\n",
             script.name,
             flooded.frames,
             format!("{:?}", flooded.ends),
+            bystander.p99(asked.asked),
         ));
         if !flooded.ends.iter().all(|end| script.ends.contains(end)) || after >= before + script.growth_kib {
             wrong.push(script.name);
         }
     }
-    until_not_taken(&gate, 100 * CONNECTIONS).await;
     let undecided = gate.metric("opgate_decisions_total{decision=\"undecided\",stage=\"parse\"}").await;
     assert_eq!(undecided, 0, "what a client floods is not a fault of the gate");
     let counts = bystander.stop().await;

@@ -312,7 +312,8 @@ async fn heads_beyond_the_limits_are_refused() {
 
 #[tokio::test]
 async fn a_head_that_trickles_or_stalls_is_given_up() {
-    let gate = Gate::start_with(Setup { set: vec!["limits.head_timeout=1s".into()], ..Setup::default() });
+    let set = vec!["limits={head_timeout: 1s, idle_timeout: 3s}".into()];
+    let gate = Gate::start_with(Setup { set, ..Setup::default() });
     let request = cancel().to_http1();
     let begun = &request[..request.len() - 3];
 

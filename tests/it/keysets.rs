@@ -14,7 +14,12 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use opgate::dev::mint::Mint;
 use scene::Row;
+use serde_json::json;
+use server::{Answer, KeyServer};
+
+use crate::harness::{CANCEL, CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, claims};
 
 type Scenario = Pin<Box<dyn Future<Output = Row> + Send>>;
 
@@ -51,4 +56,19 @@ async fn whatever_happens_to_key_sets_no_decision_is_wrong_and_no_good_token_is_
         // While the issuer answers, no client may be told to come back.
         assert!(row.unavailable == 0 || !row.name.starts_with("seamless: "), "{row:?}");
     }
+}
+
+/// It was counted as two tokens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_waits_for_its_key_is_one_miss_and_one_wait() {
+    let (known, unknown) = (scene::new_key("known"), scene::new_key("unknown"));
+    let server = KeyServer::start(Answer::keys(&[&known])).await;
+    let set = vec![scene::keys(json!({ "url": server.url("http") }))];
+    let start = || Gate::start_with(Setup { set, ..Setup::default() });
+    let gate = tokio::task::spawn_blocking(start).await.unwrap();
+    let token = unknown.sign(&claims("ana@example.com", &[CLOUD_PLATFORM])).unwrap();
+    let answer = gate.http1(&Req::new("POST", COMPANION, CANCEL).bearer(&token)).await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(gate.metric("opgate_token_cache_misses_total").await, 1);
+    assert_eq!(gate.metric("opgate_issuer_wait_seconds_count{for=\"key\",issuer=\"demo\"}").await, 1);
 }

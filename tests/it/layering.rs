@@ -107,7 +107,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("assertion", &["diagnostic", "document", "files", "http", "principal", "signing"]),
     ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls", "trace_context"]),
     ("respond", &["reason"]),
-    ("audit", &["clock", "diagnostic", "document", "metrics"]),
+    ("audit", &["clock", "diagnostic", "document", "metrics", "reason"]),
     // Sends to a collector what is told of a request.
     ("otlp", &["diagnostic", "document", "files", "http_client", "metrics", "trace_context"]),
     // What becomes of cancels: it knows operations, and nothing of requests.

@@ -73,6 +73,7 @@ async fn at_the_connection_limit_clients_are_refused_and_the_operator_is_told() 
     }
     assert_eq!(gate.refused_connections("connections").await, 300);
     assert_eq!(gate.metric(&format!("opgate_connections{{listener=\"{}\"}}", gate.address)).await, 20);
+    assert_eq!(gate.log().matches("too many connections").count(), 1, "{}", gate.log());
     assert_eq!(gate.audit(20).len(), audited, "a connection without a request leaves no audit line");
     for connection in &mut held {
         connection.send(cancel().to_http1()).await;
@@ -215,4 +216,26 @@ async fn an_idle_connection_times_out() {
     assert_eq!(client.finish(response).await.status, 200);
     assert_eq!(connection.rest().await, b"");
     client.closed().await.expect("GOAWAY says NO_ERROR");
+}
+
+/// Browsers and pools of connections connect before they have a request. Such a connection was closed after
+/// `head_timeout`.
+#[tokio::test]
+async fn an_unused_connection_waits_for_its_first_request_as_an_idle_one_does() {
+    for more in [None, Some("listeners.0.http2=false".to_owned())] {
+        let set = ["limits.head_timeout=300ms".to_owned()].into_iter().chain(more).collect();
+        let gate = Gate::start_with(Setup { set, ..Setup::default() });
+        let mut unused = Connection::open(gate.address).await;
+        let mut slow = Connection::open(gate.address).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        unused.send(cancel().to_http1()).await;
+        assert_eq!(unused.status().await, Some(200));
+        // The time for the head runs from its first byte.
+        slow.send(b"POST /v1/").await;
+        let answer = slow.answer().await.unwrap();
+        assert_eq!((answer.status, reason(&answer).as_str()), (408, "REQUEST_HEAD_TIMEOUT"));
+    }
+    let gate = limited(&["idle_timeout=500ms"]);
+    let mut unused = Connection::open(gate.address).await;
+    assert_eq!(unused.rest().await, b"");
 }

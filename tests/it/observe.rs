@@ -61,10 +61,8 @@ fn counted(metrics: &str) -> BTreeMap<(String, String, String, String), u64> {
         let label = |name| labels[name].trim_matches('"').to_owned();
         let count: u64 = count.parse().unwrap();
         if count > 0 {
-            // A line names no service where no method was found.
-            let is_routed = label("method") != "unknown";
-            let service = if is_routed { label("service") } else { String::new() };
-            let method = if is_routed { label("method") } else { String::new() };
+            let known = |name| Some(label(name)).filter(|value| value != "unknown").unwrap_or_default();
+            let (service, method) = (known("service"), known("method"));
             *counts.entry((service, method, label("code"), label("reason"))).or_default() += count;
         }
     }

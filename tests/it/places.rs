@@ -240,6 +240,7 @@ async fn connections_that_never_were_allowed_anything_make_room() {
     }
     assert_eq!(count(&gate, "opgate_connections_cut_total{reason=\"made_room\"}").await, 20);
     assert_eq!(count(&gate, "opgate_connections_refused_total").await, 0);
+    assert_eq!(gate.log().matches("too many connections").count(), 1, "{}", gate.log());
     // The oldest have been closed, and the connection with an allowed request stays.
     assert_eq!(strangers.remove(0).rest().await, b"");
     strangers.last_mut().unwrap().send(&lost).await;

@@ -207,7 +207,7 @@ async fn a_proof_is_good_once_also_after_a_reload() {
     assert_eq!(send(&gate, || request.clone()).await, again);
     let loaded = async || {
         let metrics = gate.metrics().await;
-        let name = "opgate_policy_last_reload_success_timestamp_seconds ";
+        let name = "opgate_reloads_total{outcome=\"success\",part=\"policy\"} ";
         metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned()
     };
     let before = loaded().await;

@@ -146,14 +146,16 @@ pub(super) async fn login(
         return refuse("this is not the console's form", "log in at `/`", StatusCode::BAD_REQUEST);
     };
     let (now, network) = (Instant::now(), network(peer));
-    if !surface.sessions.may_try(network, now) {
-        let help = "wait a minute, then show the right token";
-        return refuse("too many wrong tokens came from this address", help, StatusCode::TOO_MANY_REQUESTS);
-    }
     let next = own_path(&login.next);
     // Without a token in force, none is right.
     let opened_by = file.in_force().filter(|secret| secret.is(login.token.trim().as_bytes()));
     let Some(opened_by) = opened_by else {
+        // The right token is let in all the same: others may share the address, and a token is too long to be guessed.
+        if !surface.sessions.may_try(network, now) {
+            let help = "wait a minute, then show the right token";
+            let message = "too many wrong tokens came from this address";
+            return refuse(message, help, StatusCode::TOO_MANY_REQUESTS);
+        }
         surface.sessions.failed(network, now);
         let main = html! { h1 { "Log in" } (form(next, Some("This is not the token."))) };
         return Page::inner("Log in", false, main).answer(StatusCode::UNAUTHORIZED);

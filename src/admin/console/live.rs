@@ -13,12 +13,12 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use maud::html;
-use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::access;
 use super::layout::row;
 use super::sections::decisions;
+use crate::admin::decisions::DecisionQuery;
 use crate::admin::refused::AdminRefusal;
 use crate::admin::surface::Surface;
 use crate::clock;
@@ -34,19 +34,6 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const MOST_LINES: usize = 200;
 const MOST_ROWS: usize = 50;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LiveQuery {
-    #[serde(default)]
-    after: Option<u64>,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    service: String,
-    #[serde(default)]
-    principal: String,
-}
-
 struct LiveStream {
     surface: Surface,
     headers: HeaderMap,
@@ -60,12 +47,12 @@ struct LiveStream {
 pub(super) async fn stream(
     State(surface): State<Surface>,
     headers: HeaderMap,
-    query: Result<Query<LiveQuery>, QueryRejection>,
+    query: Result<Query<DecisionQuery>, QueryRejection>,
 ) -> Response {
     if let Err(refused) = access::told(&surface, &headers, "/") {
         return *refused;
     }
-    let Ok(Query(query)) = query else {
+    let Some(query) = query.ok().map(|Query(query)| query).filter(|query| query.limit.is_none()) else {
         let help = "parameters are after, reason, service and principal";
         return AdminRefusal::new("these are not parameters of the stream", help).into_response();
     };
@@ -76,9 +63,7 @@ pub(super) async fn stream(
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let last = surface.admin.recent.last_number();
     let after = seen.or(query.after).map_or(last, |after| after.min(last));
-    let LiveQuery { reason, service, principal, .. } = query;
-    let filter = DecisionFilter { reason, service, principal };
-    let begun = LiveStream { surface, headers, filter, after: Some(after), _place: place };
+    let begun = LiveStream { surface, headers, filter: query.filter(), after: Some(after), _place: place };
     let events = stream::unfold(begun, |mut live| async move {
         let event = live.next().await?;
         Some((Ok::<_, Infallible>(event), live))

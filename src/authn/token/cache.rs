@@ -89,11 +89,17 @@ impl TokenCache {
 
     /// The caller of a token that was accepted before and would be again.
     pub(in crate::authn) fn recall(&self, token: &str, now: SystemTime) -> Option<Arc<Caller>> {
+        let known = self.look_again(token, now);
+        self.count(known.is_some());
+        known
+    }
+
+    /// The same for a token that was counted before.
+    pub(in crate::authn) fn look_again(&self, token: &str, now: SystemTime) -> Option<Arc<Caller>> {
         let known = self
             .entries
             .get(token)
             .filter(|known| known.from <= now && now < known.until && known.is_by_keys_in_use(now));
-        self.count(known.is_some());
         known.map(|known| known.caller)
     }
 

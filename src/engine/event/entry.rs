@@ -105,7 +105,7 @@ impl Event<'_> {
         AuditLog {
             status: self.denial.map_or_else(|| Status::of_http(self.status), status_of),
             authentication: self.trace.caller.as_deref().map(authentication).unwrap_or_default(),
-            service_name: call.map(|call| call.method.service.name.as_str()),
+            service_name: call.map_or(self.service_of_host, |call| Some(call.method.service.name.as_str())),
             method_name: call.map(|call| call.method.name.as_str()),
             resource_name: call.map(|call| call.resource()),
             authorization: self.authorization(),

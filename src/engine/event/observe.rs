@@ -20,7 +20,7 @@ impl Event<'_> {
                 &*own.service
             }
             None => {
-                let service = of_snapshot.of_service(self.service_of_host(live));
+                let service = of_snapshot.of_service(self.service_of_host);
                 let unrouted = match (reason, self.answered) {
                     (Some(reason), _) => Unrouted::Refused(reason),
                     (None, answered) => Unrouted::Answered(answered.unwrap_or(super::ALLOWED)),
@@ -58,13 +58,5 @@ impl Event<'_> {
         if let Some(overhead) = overhead {
             service.overhead(all).observe(overhead.as_secs_f64(), self.exemplar());
         }
-    }
-
-    /// The service that the request is for, where its host tells it.
-    fn service_of_host<'l>(&self, live: &'l Live) -> Option<&'l str> {
-        let host = self.request?.host.as_str();
-        let mut services = live.snapshot.catalog.services_on(host);
-        let service = services.next()?;
-        services.next().is_none().then_some(service.name.as_str())
     }
 }

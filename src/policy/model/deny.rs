@@ -73,7 +73,7 @@ impl DenyPolicy {
                 .help("put the file into a folder of its resource's name, for example `deny/projects/demo/freeze.yaml`");
             return None;
         }
-        if let Some(reason) = spelling::unnameable(resource) {
+        if let Some(reason) = spelling::unnameable(resource).or_else(|| spelling::misspelt(resource)) {
             report.file_error(file.path(), format!("this policy denies nothing: {reason}")).help(
                 "rename the folder: its path below `deny/` is the resource's name, as requests name it",
             );

@@ -42,6 +42,40 @@ fn a_directory_is_not_taken_for_what_an_editor_left_behind() {
 }
 
 #[test]
+fn what_editors_merges_and_packages_leave_behind_is_passed_over_and_other_names_are_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let left = [
+        "demo.yaml~",
+        "#demo.yaml#",
+        "demo.yaml.bak",
+        "demo.yaml.orig",
+        "demo.yaml.rej",
+        "demo.yaml.save",
+        "demo.yaml.swp",
+        "demo.yaml___jb_tmp___",
+        "demo.yaml.dpkg-old",
+        "demo.yaml.dpkg-dist",
+        "demo.yaml.ucf-new",
+        "demo.yaml.rpmnew",
+        "4913",
+        "Thumbs.db",
+        "desktop.ini",
+    ];
+    for name in left {
+        write(directory.path().join("allow/projects").join(name), "half [");
+    }
+    let (_, told) = below(&read(directory.path()).0.unwrap(), "allow");
+    assert_eq!(told.matches("warning: the file is passed over").count(), left.len(), "{told}");
+    assert!(!told.contains("error"), "{told}");
+    for name in ["demo", "demo.txt", "demo.yaml.1", "README.md", "demo.bak.txt", "49134"] {
+        write(directory.path().join("allow/projects").join(name), "");
+        let (_, told) = below(&read(directory.path()).0.unwrap(), "allow");
+        assert!(told.contains("error: the file is neither `.yaml` nor `.json`"), "{name}: {told}");
+        fs::remove_file(directory.path().join("allow/projects").join(name)).unwrap();
+    }
+}
+
+#[test]
 fn a_directory_that_links_lead_to_is_in_the_tree_once() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir_all(directory.path().join("allow/projects")).unwrap();

@@ -128,7 +128,7 @@ async fn without_files_a_key_is_made_at_start_and_kept_over_reloads() {
     assert!(first.log().contains("it changes at each start"), "{}", first.log());
     verified(&assertion_for(&first, "ana@example.com").await, &jwks).unwrap();
     first.hang_up();
-    until(&first, "the reload", async || first.log().contains("policy reloaded")).await;
+    until(&first, "the reload", async || first.log().contains("configuration read")).await;
     assert_eq!(published(&first).await, jwks);
     verified(&assertion_for(&first, "bob@example.com").await, &jwks).unwrap();
     // The listeners publish nothing unless `jwks_path` is set.

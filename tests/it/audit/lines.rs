@@ -33,6 +33,29 @@ async fn a_backends_error_is_not_audited_as_success() {
     }
 }
 
+/// The line of a 404 named no service, though the host has one; a backend's 405 had another code than the gate's.
+#[tokio::test]
+async fn a_line_without_a_method_names_the_service_of_its_host() {
+    const WRONG: &[Step] =
+        &[Step::Head, Step::Say("HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")];
+    let origin = Origin::start(WRONG).await;
+    let gate = Gate::start_with(Setup { endpoints: Some(vec![origin.address]), ..Setup::default() });
+    let cancel_path = format!("{TRAIN}:cancel");
+    let requests = [
+        (Req::new("GET", COMPANION, "/v1/nothing"), 404, 5, Some("cloudaicompanion.googleapis.com")),
+        (Req::new("PUT", COMPANION, &cancel_path), 405, 3, Some("cloudaicompanion.googleapis.com")),
+        (Req::new("GET", "nowhere.example.com", "/v1/nothing"), 404, 5, None),
+        (get(), 405, 3, Some("cloudaicompanion.googleapis.com")),
+    ];
+    for (count, (request, status, code, service)) in requests.into_iter().enumerate() {
+        assert_eq!(gate.http1(&request).await.status, status);
+        let line = gate.audit(count + 1).remove(count);
+        assert_eq!(line["protoPayload"]["status"]["code"], code, "{line}");
+        assert_eq!(line["protoPayload"]["serviceName"].as_str(), service, "{line}");
+        assert_eq!(line["resource"]["labels"]["service"].as_str(), service, "{line}");
+    }
+}
+
 #[tokio::test]
 async fn iam_is_in_the_line_only_where_it_was_asked() {
     let gate = Gate::start();

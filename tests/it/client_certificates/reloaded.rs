@@ -33,7 +33,7 @@ impl Changing {
         std::fs::write(files.path().join("clients-ca.pem"), clients.pem()).unwrap();
         std::fs::write(files.path().join("other-ca.pem"), Authority::new().pem()).unwrap();
         let policies = policies();
-        write(&files, &rules);
+        write(&files, &rules, "");
         let set = vec![policies.setting()];
         let gate = Gate::start_with(Setup { set, config: Some(config(&files)), ..Setup::default() });
         Self { gate, server, clients, files, _policies: policies, reloads: std::cell::Cell::new(0) }
@@ -41,11 +41,16 @@ impl Changing {
 
     /// Puts other rules in force.
     async fn change(&self, rules: Value) {
-        write(&self.files, &rules);
+        self.change_beside(rules, "").await;
+    }
+
+    /// The same, in a file with another listener.
+    async fn change_beside(&self, rules: Value, other: &str) {
+        write(&self.files, &rules, other);
         self.gate.hang_up();
         // The change is loaded by SIGHUP, or because the gate looked at its files, or both.
         let deadline = Instant::now() + Duration::from_secs(20);
-        let reloads = || self.gate.log().matches("policy reloaded").count();
+        let reloads = || self.gate.log().matches("configuration read").count();
         while reloads() == self.reloads.get() {
             assert!(Instant::now() < deadline, "no reload:\n{}", self.gate.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -71,13 +76,13 @@ fn config(files: &tempfile::TempDir) -> PathBuf {
     files.path().join("opgate.yaml")
 }
 
-fn write(files: &tempfile::TempDir, rules: &Value) {
+fn write(files: &tempfile::TempDir, rules: &Value, other: &str) {
     let mut tls = json!({ "certificates": [{ "cert": "server.pem", "key": "server-key.pem" }] });
     tls.as_object_mut().unwrap().extend(rules.as_object().unwrap().clone());
     let demo = std::fs::read_to_string(root().join("config/demo.yaml")).unwrap();
     let listener = "- address: 127.0.0.1:8080\n";
     assert!(demo.contains(listener));
-    let text = demo.replacen(listener, &format!("{listener}  tls: {tls}\n"), 1);
+    let text = demo.replacen(listener, &format!("{listener}  tls: {tls}\n{other}"), 1);
     let next = files.path().join("next");
     std::fs::write(&next, text).unwrap();
     std::fs::rename(next, config(files)).unwrap();
@@ -177,4 +182,36 @@ async fn a_kept_connection_without_a_certificate_ends_where_one_is_required_by_n
     assert!(without.http1.answer().await.is_none(), "the connection ends with it");
     assert_eq!(holder.ask(&ana).await.0, 200);
     assert_eq!(gate.gate.backend.requests().len(), 6);
+}
+
+/// The certificate of one listener once kept the rules for clients of all in force.
+#[tokio::test]
+async fn a_broken_certificate_keeps_no_rule_for_clients_in_force() {
+    let ours = callers("clients-ca.pem");
+    let gate = Changing::start(ours.clone());
+    let leaf = gate.clients.issue_to(&[CI]);
+    let mut kept = gate.open(gate.holder(&leaf)).await;
+    let allowed = (200, String::new());
+    assert_eq!(kept.ask(&cancel()).await, allowed);
+
+    // Of another listener.
+    let broken = "- {address: '127.0.0.1:0', tls: {certificates: [{cert: missing.pem, key: missing.pem}]}}\n";
+    gate.change_beside(json!({}), broken).await;
+    assert_eq!(kept.ask(&cancel()).await, refused(401, "CREDENTIALS_MISSING"));
+    assert!(gate.gate.log().contains("missing.pem"), "{}", gate.gate.log());
+    gate.change(ours.clone()).await;
+    assert_eq!(kept.ask(&cancel()).await, allowed);
+
+    // Its own: it goes on with the certificate that it has.
+    std::fs::write(gate.files.path().join("server.pem"), "half a file").unwrap();
+    gate.change(with(ours.clone(), json!({ "client_scopes": [CLOUD_TRANSLATION] }))).await;
+    let mut fresh = gate.open(gate.holder(&leaf)).await;
+    for connection in [&mut kept, &mut fresh] {
+        let scope = refused(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT");
+        assert_eq!(connection.ask(&cancel()).await, scope);
+    }
+    // A rule with a mistake is not taken in part.
+    let mistaken = json!({ "client_identity": "audit", "client_pol": POOL, "client_scopes": null });
+    gate.change(with(ours, mistaken)).await;
+    assert_eq!(kept.ask(&cancel()).await, refused(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"));
 }

@@ -26,6 +26,8 @@ pub struct Script {
     pub pause: Duration,
     /// How long to wait for an end after the last unit.
     pub patience: Duration,
+    /// How many answers of each connection are cut because they are not taken: it stays until they are.
+    pub not_taken: usize,
     /// How much more the gate may hold after it, in KiB.
     pub growth_kib: u64,
     /// The accepted ends.
@@ -48,6 +50,7 @@ fn script(
         units,
         pause: Duration::ZERO,
         patience: Duration::from_secs(10),
+        not_taken: 0,
         growth_kib: 32 * 1024,
         ends: NOTICED,
     }
@@ -188,7 +191,8 @@ fn zero_window() -> Script {
     Script {
         // The streams are cut one by one; the connection itself breaks no rule.
         ends: &[End::Survived],
-        patience: Duration::from_secs(8),
+        patience: Duration::from_secs(60),
+        not_taken: 100,
         // Pingora holds up to six pieces of 64 KiB of each answer.
         growth_kib: 4 * 100 * 6 * 64,
         ..script("zero window", opening, 0, |_| Vec::new())

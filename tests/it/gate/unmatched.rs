@@ -59,7 +59,9 @@ fn a_deny_rule_that_matches_no_principal_is_refused() {
             "{principal}: {stderr}"
         );
     }
-    for name in ["projects/*", "projects/de%6do", "projects/DEMO", "projects/demo "] {
+    for name in
+        ["projects/*", "projects/de%6do", "projects/DEMO", "projects/demo ", "Projects/demo", "folder/42"]
+    {
         let deny = denies("principalSet://goog/public:all");
         let (code, stderr) = checked(&denying(&format!("{name}/d.yaml"), &deny), &[]);
         assert_eq!(code, Some(3), "{name}: {stderr}");

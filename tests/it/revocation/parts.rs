@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Revocable, nothing};
-use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, copy, key, root, token_with};
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, copy, key, root, token, token_with};
 
 impl Revocable {
     /// A gate with a copy of the configuration as well.
@@ -132,6 +132,34 @@ async fn a_broken_service_file_delays_no_revocation_and_a_broken_policy_no_servi
     assert!(gate.readyz().await["failedParts"]["policy"].is_string());
 }
 
+/// New rules beside old methods once allowed what neither the old tree nor the new one allows: a tree that asks for
+/// another permission and grants the old one to more callers.
+#[tokio::test]
+async fn new_rules_open_no_old_method_while_service_files_do_not_load() {
+    let gate = Revocable::with_configuration();
+    let status = async |email: &str| {
+        let cancel = Req::new("POST", COMPANION, CANCEL).bearer(&token(email));
+        gate.gate.http1(&cancel).await.status
+    };
+    assert_eq!((status("ana@example.com").await, status("bob@example.com").await), (200, 403));
+    let service = gate.policies().join("services/dataproc.yaml");
+    let text = std::fs::read_to_string(&service).unwrap();
+    std::fs::write(&service, "half a file: [").unwrap();
+    gate.until_failed("services").await;
+    // Bob takes Ana's place: what is taken away is in force, and what is added waits for the service files.
+    gate.revoke();
+    gate.until_status(403).await;
+    assert_eq!(status("bob@example.com").await, 403);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !gate.gate.audit(1).iter().any(|line| line.to_string().contains("the service files do not load")) {
+        assert!(Instant::now() < deadline, "the audit log says why");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::write(&service, text).unwrap();
+    gate.until_well().await;
+    assert_eq!((status("ana@example.com").await, status("bob@example.com").await), (403, 200));
+}
+
 /// The configuration is right all the time; the files that it names are missing at first.
 #[tokio::test]
 async fn a_failed_part_is_tried_again_though_no_file_was_changed() {
@@ -160,6 +188,54 @@ async fn a_failed_part_is_tried_again_though_no_file_was_changed() {
         return;
     }
     gate.until_well().await;
+}
+
+/// An edit of a rule once counted twice for services, and as a reload of parts that it does not touch.
+#[tokio::test]
+async fn a_reload_is_told_of_for_the_parts_that_it_changes() {
+    let gate = Revocable::with_configuration();
+    let series = |name: &str, part: &str| format!("opgate_{name}{{part=\"{part}\"}}");
+    let attempts = |part: &str| format!("opgate_reloads_total{{outcome=\"success\",part=\"{part}\"}}");
+    // A reading that the start has caused may still be under way.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let of_parts = async |parts: &[&str]| {
+        let mut found = Vec::new();
+        for part in parts {
+            let names = ["reload_last_success_timestamp_seconds", "reload_lag_seconds_count"];
+            for name in names.map(|name| series(name, part)) {
+                found.push(gate.metric(&name).await.unwrap());
+            }
+        }
+        found
+    };
+    let count = async |series: &str| gate.metric(series).await.unwrap().parse::<u64>().unwrap();
+    let before = of_parts(&["services", "upstreams", "issuers", "tls", "configuration"]).await;
+    let (services, policy) = (count(&attempts("services")).await, of_parts(&["policy"]).await);
+    gate.time_to_revoke().await;
+    gate.lag("policy").await;
+    assert_eq!(of_parts(&["services", "upstreams", "issuers", "tls", "configuration"]).await, before);
+    assert_ne!(of_parts(&["policy"]).await[0], policy[0]);
+    assert_eq!(count(&attempts("services")).await, services + 1, "the tree was read once");
+
+    // The same files again are not another policy.
+    let reloads = gate.gate.log().matches("policy reloaded").count();
+    let (policy, attempted) = (of_parts(&["policy"]).await, count(&attempts("policy")).await);
+    gate.gate.hang_up();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while count(&attempts("policy")).await == attempted {
+        assert!(Instant::now() < deadline, "{}", gate.gate.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(of_parts(&["policy"]).await, policy);
+    assert_eq!(gate.gate.log().matches("policy reloaded").count(), reloads);
+
+    // Services that the configuration exposes elsewhere: one edit is one reload.
+    let services = count(&attempts("services")).await;
+    let hosts = "hosts: [cloudaicompanion.localhost, cloudaicompanion.googleapis.com]";
+    gate.edit_configuration(hosts, "hosts: [cloudaicompanion.googleapis.com]");
+    gate.until_status(404).await;
+    gate.lag("services").await;
+    assert_eq!(count(&attempts("services")).await, services + 1);
 }
 
 #[tokio::test]

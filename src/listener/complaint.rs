@@ -7,11 +7,11 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// The time of the last line.
 #[derive(Debug, Default)]
-pub(super) struct Complaint(Mutex<Option<Instant>>);
+pub(crate) struct Complaint(Mutex<Option<Instant>>);
 
 impl Complaint {
     /// Whether a line may be written now; then not again for a while.
-    pub(super) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.is_none_or(|last| last.elapsed() >= EVERY);
         if is_due {
