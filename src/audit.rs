@@ -26,6 +26,7 @@ mod line_maker;
 mod output;
 mod place;
 mod redaction;
+mod seen;
 mod selection;
 pub(crate) mod settings;
 mod sink;
@@ -53,6 +54,7 @@ pub use self::instruments::Instruments;
 use self::line_maker::{LONGEST_LINE, LineMaker};
 pub use self::place::{LinePlace, NoPlace};
 pub use self::redaction::{REDACTED, Redacted, Redaction};
+pub use self::seen::{SeenDecision, SeenLine};
 pub use self::selection::{Kind, Wanted};
 pub use self::settings::{AuditFormat, AuditOutput, AuditSettings, Selection, WhenFull};
 use self::sink::Sink;
@@ -117,6 +119,7 @@ impl Audit {
             lines,
             observers,
             output,
+            passing: Vec::new(),
             backlog: backlog.clone(),
             instruments: instruments.clone(),
             complained: None,
@@ -182,11 +185,7 @@ impl Audit {
     }
 
     /// Queues an entry, in the place that was taken for it. Never blocks.
-    pub fn record(&self, entry: LogEntry<'_>, wanted: Wanted, place: Option<LinePlace>) {
-        self.write(entry, wanted, place);
-    }
-
-    fn write(&self, mut entry: LogEntry<'_>, wanted: Wanted, place: Option<LinePlace>) {
+    pub fn record(&self, mut entry: LogEntry<'_>, wanted: Wanted, place: Option<LinePlace>) {
         if wanted == Wanted::Not {
             return;
         }
@@ -194,7 +193,7 @@ impl Audit {
             self.maker.redacted.apply(&mut entry);
         }
         let full = self.maker.full(&entry);
-        if full.len() > LONGEST_LINE {
+        if full.text.len() > LONGEST_LINE {
             return self.instruments.encode.inc();
         }
         let other = if wanted == Wanted::Written { self.maker.compact(&entry) } else { None };
@@ -204,7 +203,7 @@ impl Audit {
     /// Queues the line that says what became of a cancel.
     pub fn record_cancel_end(&self, end: &CancelEnd<'_>) {
         let wanted = if self.is_off { Wanted::Not } else { Wanted::Written };
-        self.write(end.log_entry(), wanted, None);
+        self.record(end.log_entry(), wanted, None);
     }
 
     /// Has the output opened again: logrotate has moved the file, or a socket is another one.
@@ -241,13 +240,13 @@ impl Audit {
 
     fn queue(
         &self,
-        full: Box<str>,
-        other: Option<Box<str>>,
+        full: SeenLine,
+        other: Option<Arc<str>>,
         entry: &LogEntry<'_>,
         wanted: Wanted,
         place: Option<LinePlace>,
     ) {
-        let counted = full.len() + other.as_ref().map_or(0, |other| other.len());
+        let counted = full.text.len() + other.as_ref().map_or(0, |other| other.len());
         let has_place = match place {
             Some(place) if wanted == Wanted::Written => {
                 place.fill(counted);

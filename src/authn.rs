@@ -8,8 +8,8 @@
 //!
 //! A token that is not a JWT goes another way to the same claims: the gate asks its issuer (`introspection`).
 //!
-//! jsonwebtoken checks signatures. Which key may check which token, and what a token must say, is decided here:
-//! the library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
+//! aws-lc checks signatures. Which key may check which token, and what a token must say, is decided here: the library has no
+//! key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
 //! ([`Authenticator::run_refresh`]); a request reads the set in memory. Two kinds of token make their request wait
 //! ([`Authentication::Pending`], [`Authenticator::resolve`]): one that names a key which is not there, for the next set, and
 //! an opaque one that nothing is known of, for what its issuer says.

@@ -13,5 +13,6 @@ mod handler;
 mod http;
 mod http1;
 mod http2;
+mod read;
 
 pub use self::http::Http;

@@ -37,6 +37,7 @@ pub use self::query::Query;
 pub use self::request::{Framing, Host, Peer, Request};
 pub use self::request_line::is_method;
 pub use self::version::Version;
+use crate::bytewise;
 use crate::reason::{Denial, Reason};
 
 /// The denial of a request that can be read in two ways, or in none. The client is told: the detail is only about what
@@ -47,5 +48,7 @@ pub(crate) fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
 
 /// `tchar` (RFC 9110, section 5.6.2).
 fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    const TOKEN: [bool; 256] =
+        bytewise::table(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&'*+-.^_`|~");
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
 }

@@ -4,11 +4,17 @@
 //! request bodies go through [`parse`], which refuses a repeated name at any depth (RFC 8259, section 4; RFC 8725,
 //! section 2.4), names with control characters, trailing bytes and, as serde_json does, nesting beyond 128.
 
+mod written;
+
 use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
+
+pub(crate) use self::written::{is_plain, push_escaped, push_text};
+use crate::bytewise;
 
 /// Parses one JSON text.
 ///
@@ -124,7 +130,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut object = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             // Readers whose strings end at NUL see another name.
-            if name.chars().any(char::is_control) {
+            if !bytewise::all(name.as_bytes(), |byte| byte.is_ascii_graphic())
+                && name.chars().any(char::is_control)
+            {
                 return Err(de::Error::custom(format_args!(
                     "the name of the member `{}` holds a control character",
                     name.escape_debug()
@@ -134,13 +142,13 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 let fewer = left.get().checked_sub(1);
                 left.set(fewer.ok_or_else(|| de::Error::custom("an object has too many members"))?);
             }
-            if object.contains_key(&name) {
-                return Err(de::Error::custom(format_args!(
-                    "member `{}` is given twice",
-                    name.escape_debug()
-                )));
-            }
-            object.insert(name, map.next_value_seed(self)?);
+            match object.entry(name) {
+                Entry::Occupied(entry) => {
+                    let name = entry.key().escape_debug();
+                    return Err(de::Error::custom(format_args!("member `{name}` is given twice")));
+                }
+                Entry::Vacant(entry) => entry.insert(map.next_value_seed(self)?),
+            };
         }
         Ok(Value::Object(object))
     }

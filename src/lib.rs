@@ -57,6 +57,7 @@ pub mod import;
 pub mod simulation;
 
 // What the others are built from.
+pub(crate) mod bytewise;
 pub mod cel;
 pub mod clock;
 pub mod diagnostic;

@@ -9,12 +9,12 @@ mod line;
 mod ring;
 mod timeline;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use self::counts::DenialCounts;
 pub use self::counts::DeniedCaller;
-pub use self::line::{DecisionFacts, DecisionFilter};
+pub use self::line::{DecisionFacts, DecisionFilter, DeniedLine, LineDecision, NewLine};
 pub use self::ring::RecentLine;
 use self::ring::Ring;
 pub use self::timeline::DecisionShare;
@@ -84,28 +84,27 @@ impl Recent {
         self.limits
     }
 
-    /// Takes a line of the audit log in full form, with or without its end.
-    pub fn observe(&self, line: &str, now: SystemTime) {
+    /// Takes a line of the audit log.
+    pub fn observe(&self, line: NewLine<'_>, now: SystemTime) {
         if self.limits.lines == 0 {
             return;
         }
-        let line = line.trim_end();
-        // Allowed calls, which are most, are not parsed. A client cannot write this text into a line: its quotes would be
-        // escaped.
-        let denied = line.contains(r#""decision":"DENIED""#).then(|| DecisionFacts::parse(line)).flatten();
-        let text: Arc<str> = line.into();
+        let NewLine { text, decision } = line;
         let mut state = self.state();
         let number = state.last + 1;
         state.last = number;
-        let is_refusal = denied.as_ref().is_some_and(DecisionFacts::is_refusal);
-        if is_refusal || line.contains(r#""decision":"ALLOWED""#) {
-            state.timeline.count(now, is_refusal);
-        }
         let line = RecentLine { number, text };
-        match denied {
-            Some(facts) => {
-                state.counts.count(&facts, now);
+        match decision {
+            Some(LineDecision::Denied(denied)) => {
+                if denied.is_refusal() {
+                    state.timeline.count(now, true);
+                }
+                state.counts.count(&denied, now);
                 state.denied.push(line);
+            }
+            Some(LineDecision::Allowed) => {
+                state.timeline.count(now, false);
+                state.others.push(line);
             }
             None => state.others.push(line),
         }

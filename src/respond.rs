@@ -3,14 +3,18 @@
 //! An [`ErrorResponse`] is the whole response to a refused request: AIP-193 JSON with ErrorInfo, the challenge that RFC 6750
 //! asks for, and Google's own headers, so that a client library reads it like one of Google's.
 
+mod body;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde_json::json;
 
 use crate::reason::Denial;
 
 /// Tells the client the id of its request, with every answer.
 pub const REQUEST_ID: &str = "x-request-id";
+
+/// Room for the head of most answers.
+const HEAD_BYTES: usize = 768;
 
 /// A response, not yet written.
 #[derive(Clone, Debug)]
@@ -27,76 +31,47 @@ pub struct ErrorResponse {
 /// 9449, section 8.2), where it is to hold one; the nonce that a denial asks for itself gives way to it.
 pub fn answer(denial: &Denial, request_id: &str, next_nonce: Option<String>) -> ErrorResponse {
     let entry = denial.reason().entry();
-    let metadata: serde_json::Map<String, serde_json::Value> =
-        denial.metadata_entries().iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
-    let mut details = vec![json!({
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": entry.name,
-        "domain": denial.error_domain(),
-        "metadata": metadata,
-    })];
-    details.extend(bad_request(denial));
-    details.push(json!({
-        "@type": "type.googleapis.com/google.rpc.RequestInfo",
-        "requestId": request_id,
-    }));
-    let body = json!({
-        "error": {
-            "code": entry.status,
-            "message": denial.public_message(),
-            "status": entry.code,
-            "details": details,
-        }
-    });
-    let mut body = format!("{body:#}");
-    body.push('\n');
-
-    let mut headers = vec![
+    let body = body::of(denial, request_id);
+    let mut headers = Vec::with_capacity(16);
+    headers.extend([
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8")),
         (header::CONTENT_LENGTH, HeaderValue::from(body.len())),
         (header::VARY, HeaderValue::from_static("Origin, X-Origin, Referer")),
         (header::CACHE_CONTROL, HeaderValue::from_static("private")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ];
+    ]);
+    let nonce = match &next_nonce {
+        Some(nonce) => HeaderValue::from_str(nonce).ok(),
+        None => field(denial.nonce_for_proofs()),
+    };
     let optional = [
-        (header::WWW_AUTHENTICATE, denial.challenge()),
-        (
-            HeaderName::from_static("dpop-nonce"),
-            next_nonce.or_else(|| denial.nonce_for_proofs().map(str::to_owned)),
-        ),
-        (header::ACCEPT_ENCODING, denial.accepted_codings().map(str::to_owned)),
-        (header::ALLOW, denial.allowed_methods().map(str::to_owned)),
-        (HeaderName::from_static(REQUEST_ID), Some(request_id.to_owned())),
+        (header::WWW_AUTHENTICATE, denial.challenge().and_then(|value| HeaderValue::try_from(value).ok())),
+        (HeaderName::from_static("dpop-nonce"), nonce),
+        (header::ACCEPT_ENCODING, field(denial.accepted_codings())),
+        (header::ALLOW, field(denial.allowed_methods())),
+        (HeaderName::from_static(REQUEST_ID), field(Some(request_id))),
     ];
-    for (name, value) in optional {
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            headers.push((name, value));
-        }
-    }
+    headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
     let status = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    ErrorResponse { status, headers, body: body.into() }
+    ErrorResponse { status, headers, body }
 }
 
-/// The google.rpc.BadRequest of a denial that tells of mistakes in the message. A violation of the message itself names
-/// no field.
-fn bad_request(denial: &Denial) -> Option<serde_json::Value> {
-    let violations: Vec<serde_json::Value> = denial
-        .violations()
-        .iter()
-        .map(|violation| match &violation.field {
-            Some(field) => json!({ "field": field, "description": violation.description }),
-            None => json!({ "description": violation.description }),
-        })
-        .collect();
-    (!violations.is_empty()).then(
-        || json!({ "@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations }),
-    )
+fn field(value: Option<&str>) -> Option<HeaderValue> {
+    HeaderValue::from_str(value?).ok()
 }
 
 impl ErrorResponse {
-    /// The head of the answer as an HTTP/1.1 message. `fields` are those of the connection.
-    pub fn http1_head(&self, fields: &[(HeaderName, HeaderValue)]) -> Vec<u8> {
-        let mut message = format!("HTTP/1.1 {}\r\n", self.status).into_bytes();
+    /// The answer as an HTTP/1.1 message, without the body where it answers a HEAD. `fields` are those of the connection.
+    pub fn http1_message(&self, fields: &[(HeaderName, HeaderValue)], with_body: bool) -> Vec<u8> {
+        let body: &[u8] = if with_body { &self.body } else { &[] };
+        let mut message = Vec::with_capacity(HEAD_BYTES + body.len());
+        message.extend_from_slice(b"HTTP/1.1 ");
+        message.extend_from_slice(self.status.as_str().as_bytes());
+        message.push(b' ');
+        // As the library writes a status that it has no words for.
+        let words = self.status.canonical_reason().unwrap_or("<unknown status code>");
+        message.extend_from_slice(words.as_bytes());
+        message.extend_from_slice(b"\r\n");
         for (name, value) in self.headers.iter().chain(fields) {
             message.extend_from_slice(name.as_str().as_bytes());
             message.extend_from_slice(b": ");
@@ -104,6 +79,7 @@ impl ErrorResponse {
             message.extend_from_slice(b"\r\n");
         }
         message.extend_from_slice(b"\r\n");
+        message.extend_from_slice(body);
         message
     }
 }
@@ -115,8 +91,8 @@ mod tests {
 
     fn rendered(denial: &Denial) -> String {
         let answer = answer(denial, "3f0a", None);
-        let mut message = answer.http1_head(&[(header::CONNECTION, HeaderValue::from_static("close"))]);
-        message.extend_from_slice(&answer.body);
+        let fields = [(header::CONNECTION, HeaderValue::from_static("close"))];
+        let message = answer.http1_message(&fields, true);
         String::from_utf8(message).unwrap().replace('\r', "")
     }
 

@@ -72,6 +72,17 @@ impl TraceId {
         self.0
     }
 
+    /// As [`Display`](fmt::Display) writes it. Every request has such a text: no formatter comes in between.
+    pub fn to_hex(self) -> String {
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+        let mut digits = [[0; 2]; 16];
+        for (pair, byte) in digits.iter_mut().zip(self.0) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        // Digits are ASCII.
+        String::from_utf8(digits.as_flattened().to_vec()).unwrap_or_default()
+    }
+
     /// The last 56 bits, which are random where a trace says so.
     pub fn randomness(self) -> u64 {
         let [.., a, b, c, d, e, f, g] = self.0;
@@ -248,6 +259,7 @@ mod tests {
             (0..1000).map(|_| (TraceId::random(), SpanId::random())).collect();
         assert_eq!(ids.len(), 1000);
         assert!(ids.iter().all(|(trace, span)| trace.0 != [0; 16] && span.0 != [0; 8]));
+        assert!(ids.iter().all(|(trace, _)| trace.to_hex() == trace.to_string()));
     }
 
     proptest! {

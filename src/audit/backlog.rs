@@ -67,7 +67,12 @@ impl Backlog {
 
     /// A line is written, lost or seen.
     pub(super) fn take(&self, bytes: usize) {
-        self.0.held.fetch_sub(LINE + bytes as u64, Ordering::AcqRel);
+        self.take_lines(1, bytes);
+    }
+
+    /// So many lines are, which have so many bytes together.
+    pub(super) fn take_lines(&self, lines: usize, bytes: usize) {
+        self.0.held.fetch_sub(LINE * lines as u64 + bytes as u64, Ordering::AcqRel);
     }
 
     pub(super) fn lines(&self) -> u64 {

@@ -1,5 +1,7 @@
 //! The full form of a line, as Google's tools read it.
 
+use std::ops::Range;
+
 use super::entry::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, CallerIp, CancelOutcome, ClientCertificate,
     Confirmation, DecidingRule, Decision, HttpRequest, LogEntry, LostLines, Metadata, Operation, Protocol,
@@ -8,40 +10,54 @@ use super::entry::{
 use super::frame::Frame;
 use super::json::JsonWriter;
 
+/// Where the names stand that a line has several times: there they are read again, and not escaped once more.
+#[derive(Default)]
+struct Written {
+    service: Option<Range<usize>>,
+    method: Option<Range<usize>>,
+    resource: Option<Range<usize>>,
+}
+
 /// Writes a `LogEntry` in the JSON of proto3, its fields in one order.
 pub(super) fn write(json: &mut JsonWriter<'_>, frame: &Frame, entry: &LogEntry<'_>) {
     let payload = &entry.payload;
+    let mut written = Written::default();
     json.raw("{\"timestamp\":");
     json.time(entry.time);
     json.raw(",\"severity\":\"");
     json.raw(entry.severity.as_str());
     json.raw("\"");
     json.raw(frame.log(entry.log));
-    put_name(json, ",\"service\":", payload.service_name);
-    put_name(json, ",\"method\":", payload.method_name);
+    written.service = put_name_first(json, ",\"service\":", payload.service_name);
+    written.method = put_name_first(json, ",\"method\":", payload.method_name);
     json.raw("}}");
     json.raw(frame.labels());
-    json.raw(",\"insertId\":\"");
-    // Hex digits, and a suffix of ours.
-    json.raw(entry.request_id);
-    json.raw(entry.suffix);
-    json.raw("\"");
+    json.places.method = written.method.clone().unwrap_or_default().into();
+    json.raw(",\"insertId\":");
+    let id = json.placed(|json| {
+        json.raw("\"");
+        // Hex digits, and a suffix of ours.
+        json.raw(entry.request_id);
+        json.raw(entry.suffix);
+        json.raw("\"");
+    });
+    json.places.id = id.into();
     if let Some(trace) = entry.trace {
         write_trace(json, frame, trace);
     }
     if let (Some(operation), Some(name), Some(service)) =
-        (entry.operation, payload.resource_name, payload.service_name)
+        (entry.operation, payload.resource_name, &written.service)
     {
         json.raw(",\"operation\":{\"id\":");
-        json.name(name);
+        written.resource = Some(json.placed(|json| json.name(name)));
         json.raw(",\"producer\":");
-        json.name(service);
+        json.again(service.clone());
         json.raw(if operation == Operation::Last { ",\"last\":true}" } else { "}" });
     }
     if let Some(request) = &entry.http_request {
         write_http_request(json, request);
     }
-    write_payload(json, payload);
+    write_payload(json, payload, written);
     json.raw("}");
 }
 
@@ -78,7 +94,7 @@ fn write_http_request(json: &mut JsonWriter<'_>, request: &HttpRequest<'_>) {
     json.raw("}");
 }
 
-fn write_payload(json: &mut JsonWriter<'_>, payload: &AuditLog<'_>) {
+fn write_payload(json: &mut JsonWriter<'_>, payload: &AuditLog<'_>, mut written: Written) {
     json.raw(",\"protoPayload\":{\"@type\":\"type.googleapis.com/google.cloud.audit.AuditLog\",\"status\":{");
     if payload.status.code != 0 {
         json.raw("\"code\":");
@@ -89,11 +105,14 @@ fn write_payload(json: &mut JsonWriter<'_>, payload: &AuditLog<'_>) {
     json.raw("},\"authenticationInfo\":{");
     write_authentication(json, &payload.authentication);
     json.raw("}");
-    put_name(json, ",\"serviceName\":", payload.service_name);
-    put_name(json, ",\"methodName\":", payload.method_name);
-    put_name(json, ",\"resourceName\":", payload.resource_name);
+    put_again(json, ",\"serviceName\":", &written.service);
+    put_again(json, ",\"methodName\":", &written.method);
+    match &written.resource {
+        Some(_) => put_again(json, ",\"resourceName\":", &written.resource),
+        None => written.resource = put_name_first(json, ",\"resourceName\":", payload.resource_name),
+    }
     if let Some(authorization) = &payload.authorization {
-        write_authorization(json, payload, authorization);
+        write_authorization(json, &written, authorization);
     }
     if let Some(request) = &payload.request {
         write_request(json, request);
@@ -116,7 +135,7 @@ fn write_authentication(json: &mut JsonWriter<'_>, who: &AuthenticationInfo<'_>)
     };
     if let Some(subject) = who.principal_subject {
         begin(json, "\"principalSubject\":");
-        json.name(subject);
+        json.places.principal = json.placed(|json| json.name(subject)).into();
     }
     if let Some(email) = who.principal_email {
         begin(json, "\"principalEmail\":");
@@ -140,16 +159,17 @@ pub(super) fn key_name(account: &str, key: &str) -> String {
     format!("//iam.googleapis.com/projects/-/serviceAccounts/{account}/keys/{key}")
 }
 
-fn write_authorization(json: &mut JsonWriter<'_>, payload: &AuditLog<'_>, asked: &AuthorizationInfo<'_>) {
-    put_name(json, ",\"authorizationInfo\":[{\"resource\":", Some(payload.resource_name.unwrap_or_default()));
+fn write_authorization(json: &mut JsonWriter<'_>, written: &Written, asked: &AuthorizationInfo<'_>) {
+    json.raw(",\"authorizationInfo\":[{\"resource\":");
+    again_or_empty(json, &written.resource);
     json.raw(",\"permission\":");
     json.name(asked.permission);
     json.raw(if asked.granted { ",\"granted\":true" } else { ",\"granted\":false" });
     json.raw(",\"permissionType\":");
     json.short(asked.permission_type);
     json.raw(",\"resourceAttributes\":{\"service\":");
-    json.name(payload.service_name.unwrap_or_default());
-    put_name(json, ",\"name\":", payload.resource_name);
+    again_or_empty(json, &written.service);
+    put_again(json, ",\"name\":", &written.resource);
     put_name(json, ",\"type\":", asked.resource_type);
     json.raw("}}]");
 }
@@ -189,7 +209,7 @@ fn write_decision(json: &mut JsonWriter<'_>, decision: &Decision<'_>) {
     json.raw("\"decision\":");
     json.short(decision.decision);
     json.raw(",\"reason\":");
-    json.short(decision.reason);
+    json.places.reason = json.placed(|json| json.short(decision.reason)).into();
     json.raw(",\"policyRevision\":");
     json.short(decision.policy_revision);
     if let Some(rule) = &decision.rule {
@@ -302,6 +322,29 @@ pub(super) fn write_lost(json: &mut JsonWriter<'_>, lost: LostLines) {
     json.raw(",\"encode\":");
     json.number(lost.encode);
     json.raw("}");
+}
+
+/// As [`put_name`], and says where the name stands.
+fn put_name_first(json: &mut JsonWriter<'_>, name: &str, text: Option<&str>) -> Option<Range<usize>> {
+    text.map(|text| {
+        json.raw(name);
+        json.placed(|json| json.name(text))
+    })
+}
+
+/// As [`put_name`], of a name that is written.
+fn put_again(json: &mut JsonWriter<'_>, name: &str, written: &Option<Range<usize>>) {
+    if let Some(written) = written {
+        json.raw(name);
+        json.again(written.clone());
+    }
+}
+
+fn again_or_empty(json: &mut JsonWriter<'_>, written: &Option<Range<usize>>) {
+    match written {
+        Some(written) => json.again(written.clone()),
+        None => json.raw("\"\""),
+    }
 }
 
 pub(super) fn put_name(json: &mut JsonWriter<'_>, name: &str, text: Option<&str>) {

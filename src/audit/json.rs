@@ -1,8 +1,12 @@
 //! JSON that is written by hand, into a buffer that is used again: fixed text is copied, and text of others is escaped.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{cell::Cell, fmt::Write as _};
+
+use super::seen::TextPlaces;
+use crate::json;
 
 /// How many bytes a text may take as it is written. What is beyond is left out, and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,39 +32,58 @@ impl Caps {
 pub(super) struct JsonWriter<'b> {
     buffer: &'b mut String,
     pub(super) caps: Caps,
+    /// Of the texts that observers ask for.
+    pub(super) places: TextPlaces,
 }
 
 impl<'b> JsonWriter<'b> {
     pub(super) fn new(buffer: &'b mut String, caps: Caps) -> Self {
-        Self { buffer, caps }
+        Self { buffer, caps, places: TextPlaces::default() }
     }
 
     /// Copies text that is JSON.
+    #[inline]
     pub(super) fn raw(&mut self, json: &str) {
         self.buffer.push_str(json);
     }
 
     /// A text, between quotes.
     pub(super) fn text(&mut self, text: &str) {
-        self.buffer.push('"');
-        self.escape(text);
-        self.buffer.push('"');
+        json::push_text(self.buffer, text);
     }
 
     /// A text of which at most so many bytes are written.
     pub(super) fn capped(&mut self, text: &str, most: usize) {
-        self.buffer.push('"');
-        let begin = self.buffer.len();
-        if text.len() <= most {
-            self.escape(text);
+        if text.len() <= most && json::is_plain(text) {
+            self.buffer.push('"');
+            self.buffer.push_str(text);
+            self.buffer.push('"');
+            return;
         }
-        if text.len() > most || self.buffer.len() - begin > most {
-            self.buffer.truncate(begin);
-            let (told, rest) = text.split_at_checked(fitting(text, most)).unwrap_or_default();
-            self.escape(told);
+        self.escaped(text, most);
+    }
+
+    #[cold]
+    fn escaped(&mut self, text: &str, most: usize) {
+        self.buffer.push('"');
+        let (told, rest) = text.split_at_checked(fitting(text, most)).unwrap_or_default();
+        json::push_escaped(self.buffer, told);
+        if !rest.is_empty() {
             let _ = write!(self.buffer, "…[{} bytes more]", rest.len());
         }
         self.buffer.push('"');
+    }
+
+    /// Writes by `write`, and gives the place of what it has written.
+    pub(super) fn placed(&mut self, write: impl FnOnce(&mut Self)) -> Range<usize> {
+        let begin = self.buffer.len();
+        write(self);
+        begin..self.buffer.len()
+    }
+
+    /// Writes once more what stands at a place.
+    pub(super) fn again(&mut self, place: Range<usize>) {
+        self.buffer.extend_from_within(place);
     }
 
     pub(super) fn short(&mut self, text: &str) {
@@ -101,7 +124,7 @@ impl<'b> JsonWriter<'b> {
         self.buffer.push('"');
         self.number(duration.as_secs());
         self.buffer.push('.');
-        push_padded(self.buffer, duration.subsec_micros(), 6);
+        push_digits(self.buffer, digits::<6>(duration.subsec_micros()));
         self.buffer.push_str("s\"");
     }
 
@@ -142,76 +165,45 @@ impl<'b> JsonWriter<'b> {
             }
         }
     }
-
-    fn escape(&mut self, text: &str) {
-        let mut rest = text;
-        loop {
-            let plain = plain_prefix(rest.as_bytes());
-            let Some((copied, special)) = rest.split_at_checked(plain) else { return };
-            self.buffer.push_str(copied);
-            let Some(byte) = special.as_bytes().first() else { return };
-            self.escaped(*byte);
-            // What is escaped is ASCII, one byte.
-            rest = special.get(1..).unwrap_or_default();
-        }
-    }
-
-    fn escaped(&mut self, byte: u8) {
-        let letter = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            0x08 => "\\b",
-            0x0c => "\\f",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            control => {
-                let _ = write!(self.buffer, "\\u{control:04x}");
-                return;
-            }
-        };
-        self.buffer.push_str(letter);
-    }
 }
 
 /// Appends RFC 3339 in UTC with microseconds.
 pub(super) fn push_time(buffer: &mut String, time: SystemTime) {
     thread_local! {
-        /// The day that was written last: that of most lines.
-        static DAY: Cell<(u64, [u8; 10])> = const { Cell::new((u64::MAX, [0; 10])) };
+        /// The second that was written last, and all of its text: that of most lines.
+        static SECOND: Cell<(u64, [u8; 20])> = const { Cell::new((u64::MAX, [0; 20])) };
     }
-    const SECONDS: u64 = 86_400;
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (day, second) = (since.as_secs() / SECONDS, since.as_secs() % SECONDS);
-    let (known, mut date) = DAY.get();
-    if known != day {
-        date = date_of(day * SECONDS);
-        DAY.set((day, date));
+    let (known, mut text) = SECOND.get();
+    if known != since.as_secs() {
+        text = text_of(since.as_secs());
+        SECOND.set((since.as_secs(), text));
     }
-    buffer.push_str(std::str::from_utf8(&date).unwrap_or_default());
-    for (mark, number) in [('T', second / 3600), (':', second / 60 % 60), (':', second % 60)] {
-        buffer.push(mark);
-        push_padded(buffer, u32::try_from(number).unwrap_or_default(), 2);
-    }
-    buffer.push('.');
-    push_padded(buffer, since.subsec_micros(), 6);
+    push_digits(buffer, text);
+    push_digits(buffer, digits::<6>(since.subsec_micros()));
     buffer.push('Z');
 }
 
-/// The date of a second of the epoch: `2026-03-02`.
-fn date_of(second: u64) -> [u8; 10] {
+/// A second of the epoch, up to its fraction: `2026-03-02T07:05:09.`
+fn text_of(second: u64) -> [u8; 20] {
     let timestamp = i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
-    let text = timestamp.unwrap_or_default().to_string();
-    text.as_bytes().first_chunk().copied().unwrap_or(*b"1970-01-01")
+    let text = format!("{:.0}", timestamp.unwrap_or_default()).replace('Z', ".");
+    text.as_bytes().first_chunk().copied().unwrap_or(*b"1970-01-01T00:00:00.")
 }
 
-/// A number with zeros in front, of so many digits.
-fn push_padded(buffer: &mut String, number: u32, digits: usize) {
-    let mut formatted = itoa::Buffer::new();
-    let formatted = formatted.format(number);
-    let zeros = "000000".get(..digits.saturating_sub(formatted.len())).unwrap_or_default();
-    buffer.push_str(zeros);
-    buffer.push_str(formatted);
+/// The last digits of a number, with zeros in front.
+fn digits<const COUNT: usize>(mut number: u32) -> [u8; COUNT] {
+    let mut digits = [b'0'; COUNT];
+    for digit in digits.iter_mut().rev() {
+        // Below ten.
+        *digit += (number % 10) as u8;
+        number /= 10;
+    }
+    digits
+}
+
+fn push_digits<const COUNT: usize>(buffer: &mut String, ascii: [u8; COUNT]) {
+    buffer.push_str(std::str::from_utf8(&ascii).unwrap_or_default());
 }
 
 /// The longest beginning of a text that takes at most so many bytes once it is escaped.
@@ -229,38 +221,6 @@ fn fitting(text: &str, most: usize) -> usize {
         }
     }
     text.len()
-}
-
-/// How many bytes there are before the first one that JSON escapes. Eight at a time.
-fn plain_prefix(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let found = special(u64::from_le_bytes(*word));
-        if found != 0 {
-            return at * 8 + (found.trailing_zeros() / 8) as usize;
-        }
-    }
-    if rest.is_empty() {
-        return bytes.len();
-    }
-    // The last eight once more, of which the first ones are known to be plain.
-    if let Some(last) = bytes.last_chunk::<8>() {
-        let found = special(u64::from_le_bytes(*last));
-        let at = if found == 0 { 8 } else { (found.trailing_zeros() / 8) as usize };
-        return bytes.len() - 8 + at;
-    }
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    bytes.iter().position(is_special).unwrap_or(bytes.len())
-}
-
-/// A word whose lowest set bit is in the first byte that JSON escapes; 0 where there is none. A byte is below `n` where
-/// `byte - n` borrows and the byte has no high bit. A borrow spoils only bytes after the first one that is found.
-fn special(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHS: u64 = ONES * 0x80;
-    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
-    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    below(word, 0x20) | is(b'"') | is(b'\\')
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ fn to_stream(stream: impl Write + Send + 'static, settings: &AuditSettings) -> A
 
 impl Audit {
     /// Queues text as if it were a line.
-    fn put(&self, text: impl Into<Box<str>>) {
+    fn put(&self, text: impl Into<Arc<str>>) {
         let end = CancelEnd {
             request_id: "",
             service: "",
@@ -32,7 +32,9 @@ impl Audit {
             observe_time: std::time::UNIX_EPOCH,
             seen_by: None,
         };
-        self.queue(text.into(), None, &end.log_entry(), Wanted::Written, None);
+        let entry = end.log_entry();
+        let line = SeenLine::new(text.into(), seen::TextPlaces::default(), &entry);
+        self.queue(line, None, &entry, Wanted::Written, None);
     }
 }
 
@@ -217,7 +219,7 @@ fn a_log_that_nothing_takes_is_bounded_in_bytes_and_does_not_hold_the_end() {
 fn an_observer_sees_every_line_though_the_output_is_stuck() {
     let (reader, stalled) = channel();
     let (saw, seen) = channel();
-    let observer = Observer::new(move |line| saw.send(line.to_owned()).unwrap());
+    let observer = Observer::new(move |line| saw.send(line.text().to_string()).unwrap());
     let sink = Box::new(StreamSink(TornStream::new(Box::new(Stalled(stalled)))));
     let settings = AuditSettings::default();
     let audit = Audit::start(sink, &settings, "gate-1", instruments(), vec![observer]).unwrap();
@@ -238,7 +240,7 @@ fn an_observer_that_fails_takes_neither_the_log_nor_the_others_with_it() {
     let (saw, seen) = channel();
     let observers = vec![
         Observer::new(|_| panic!("as a bug would")),
-        Observer::new(move |line| saw.send(line.to_owned()).unwrap()),
+        Observer::new(move |line| saw.send(line.text().to_string()).unwrap()),
     ];
     let audit = Audit::open(&to_file(&path), instruments(), observers).unwrap();
     for line in ["one", "two"] {

@@ -25,7 +25,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// Writes lines until their queue is closed and empty.
 pub(super) struct Writer {
     pub(super) sink: Box<dyn Sink>,
-    pub(super) lines: Receiver<Line>,
+    pub(super) lines: Receiver<Vec<Line>>,
     pub(super) backlog: Backlog,
     pub(super) instruments: Instruments,
     pub(super) maker: Arc<LineMaker>,
@@ -59,16 +59,16 @@ impl Writer {
             // What could not be written comes first.
             return false;
         }
-        let mut next = match self.lines.recv_timeout(LOOK_EVERY) {
-            Ok(line) => Some(line),
+        match self.lines.recv_timeout(LOOK_EVERY) {
+            Ok(lines) => *batch = lines,
             Err(RecvTimeoutError::Timeout) => return false,
             Err(RecvTimeoutError::Disconnected) => return true,
-        };
-        let mut bytes = 0;
-        while let Some(line) = next {
-            bytes += line.text.len();
-            batch.push(line);
-            next = if bytes < BATCH_BYTES { self.lines.try_recv().ok() } else { None };
+        }
+        let mut bytes: usize = batch.iter().map(|line| line.text.len()).sum();
+        while bytes < BATCH_BYTES {
+            let Ok(mut lines) = self.lines.try_recv() else { break };
+            bytes += lines.iter().map(|line| line.text.len()).sum::<usize>();
+            batch.append(&mut lines);
         }
         false
     }
@@ -94,11 +94,7 @@ impl Writer {
                 break;
             }
             let (written, failed) = self.sink.write(batch);
-            for line in batch.drain(..written.min(batch.len())) {
-                self.backlog.take(line.counted);
-                self.instruments.lines.inc();
-                self.backlog.progressed();
-            }
+            self.count_written(batch, written);
             failure = failed;
             if failure.is_none() {
                 break;
@@ -115,6 +111,17 @@ impl Writer {
         for line in batch.drain(..) {
             self.backlog.take(line.counted);
             self.instruments.write.inc();
+        }
+    }
+
+    /// Drops the first lines of a batch, which are written.
+    fn count_written(&self, batch: &mut Vec<Line>, written: usize) {
+        let lines = written.min(batch.len());
+        if lines > 0 {
+            let bytes = batch.drain(..lines).map(|line| line.counted).sum();
+            self.backlog.take_lines(lines, bytes);
+            self.instruments.lines.inc_by(lines as u64);
+            self.backlog.progressed();
         }
     }
 

@@ -7,7 +7,9 @@
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memchr::memchr;
 
+use crate::bytewise;
 use crate::reason::{Denial, Reason};
 
 /// The default for the longest token. Longer ones are refused before anything of them is decoded. Bytes.
@@ -52,7 +54,7 @@ impl<'a> Credential<'a> {
                 return Err(Denial::new(Reason::CredentialsOverloaded, detail));
             }
         };
-        let (scheme, token) = match value.iter().position(|byte| *byte == b' ') {
+        let (scheme, token) = match memchr(b' ', value) {
             Some(space) => {
                 (value.get(..space).unwrap_or_default(), value.get(space + 1..).unwrap_or_default())
             }
@@ -72,7 +74,7 @@ impl<'a> Credential<'a> {
             return Err(Denial::new(Reason::TokenTooLarge, detail));
         }
         match std::str::from_utf8(token) {
-            Ok(token) if is_b64token(token) => Ok(Some(Self { scheme, token })),
+            Ok(text) if is_b64token(token) => Ok(Some(Self { scheme, token: text })),
             _ => Err(scheme.answer(Denial::new(
                 Reason::TokenInvalid,
                 "what follows the scheme and one space is not a b64token (RFC 6750, section 2.1)",
@@ -115,11 +117,19 @@ impl AuthScheme {
 }
 
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
-fn is_b64token(token: &str) -> bool {
-    let body = token.trim_end_matches('=');
+fn is_b64token(token: &[u8]) -> bool {
+    let mut body = token;
+    while let [rest @ .., b'='] = body {
+        body = rest;
+    }
+    // `-`, `.`, `/` and the digits follow one another.
     !body.is_empty()
-        && body.bytes().all(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+        && bytewise::all(body, |byte| {
+            byte.is_ascii_alphabetic()
+                | (b'-'..=b'9').contains(&byte)
+                | (byte == b'+')
+                | (byte == b'_')
+                | (byte == b'~')
         })
 }
 
@@ -212,6 +222,20 @@ mod tests {
         assert!(token(&[at.as_bytes()]).is_ok());
         let above = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
         assert_eq!(reason(&[above.as_bytes()]), Reason::TokenTooLarge);
+    }
+
+    #[test]
+    fn a_token_has_the_bytes_of_the_rule() {
+        for byte in 0..=u8::MAX {
+            let allowed = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            // In the first sixteen bytes, and behind them.
+            for length in [1, 20] {
+                let mut token = vec![b'a'; length];
+                token[length - 1] = byte;
+                token.push(b'a');
+                assert_eq!(is_b64token(&token), allowed, "{byte}");
+            }
+        }
     }
 
     proptest! {

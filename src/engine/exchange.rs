@@ -49,7 +49,7 @@ impl Arrival {
 
     fn at(time: SystemTime, instant: Instant) -> Self {
         let trace_id = TraceId::random();
-        Self { time, instant, request_id: trace_id.to_string(), trace_id }
+        Self { time, instant, request_id: trace_id.to_hex(), trace_id }
     }
 }
 

@@ -3,17 +3,17 @@
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 
 use super::http::{HTTP2_PREFACE, Http};
 use super::http1::Http1;
 use super::http2;
+use super::read::read_some;
 use crate::listener::{Accepted, ClientStream, Handler, MADE_ROOM, last_call};
 
 impl Handler for Http {
     async fn serve(&self, mut connection: Accepted, mut shutdown: watch::Receiver<bool>) {
-        let mut buffer = BytesMut::with_capacity(4096);
+        let mut buffer = BytesMut::new();
         let mut wait = FirstWord::new(self.limits.idle_timeout, self.limits.head_timeout);
         let agreed = connection.stream.agreed_http2();
         if agreed.unwrap_or(self.http2) {
@@ -84,7 +84,8 @@ async fn read_preface(
         if seen == HTTP2_PREFACE.len() {
             return Ok(Some(true));
         }
-        let Ok(read) = tokio::time::timeout_at(wait.deadline().into(), stream.read_buf(buffer)).await else {
+        let Ok(read) = tokio::time::timeout_at(wait.deadline().into(), read_some(stream, buffer)).await
+        else {
             return Ok(None);
         };
         if read? == 0 {

@@ -138,8 +138,8 @@ impl<'f> Http1<'f> {
             }
         };
         self.buffer.advance(end);
-        // Most often there is nothing behind it: then the buffer serves for the next head.
-        let behind = if self.buffer.is_empty() { BytesMut::new() } else { std::mem::take(&mut self.buffer) };
+        // Most often there is nothing behind it. While it waits for the next head, a connection holds no buffer.
+        let behind = std::mem::take(&mut self.buffer);
         connection.begin_body(request.framing, behind);
         let persists = request.persists && self.opened.elapsed() < front.limits.connection_lifetime;
         let mut body = Http1Body::new(&mut connection, &request, &self.slot, front.limits.body_timeout);

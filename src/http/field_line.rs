@@ -1,7 +1,10 @@
 //! One field line of an HTTP/1 head, of a request or of an answer: the same rule for both.
 
+use memchr::memchr;
+
 use super::head::is_field_byte;
 use super::is_token_byte;
+use crate::bytewise;
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,14 +31,14 @@ pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), FieldFault> {
     if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
         return Err(FieldFault::Folded);
     }
-    let colon = line.iter().position(|byte| *byte == b':').ok_or(FieldFault::NoColon)?;
+    let colon = memchr(b':', line).ok_or(FieldFault::NoColon)?;
     let (name, value) = line.split_at(colon);
     if name.is_empty() || !name.iter().all(|byte| is_token_byte(*byte)) {
         return Err(FieldFault::Name);
     }
     // OWS is space and tab, no other white space (RFC 9110, section 5.6.3).
     let value = trim_ows(value.strip_prefix(b":").unwrap_or(value));
-    if !value.iter().copied().all(is_field_byte) {
+    if !bytewise::all(value, is_field_byte) {
         return Err(FieldFault::Value);
     }
     Ok((name, value))

@@ -5,7 +5,10 @@
 //! is parsed here, from the bytes as they came, by the letter of RFC 9112, and deviations are refused. The only
 //! leniency left is optional whitespace around a field value (RFC 9112, section 5).
 
+use std::sync::LazyLock;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use memchr::{memchr, memmem};
 
 use super::field_line::FieldFault;
 use super::headers::Headers;
@@ -51,10 +54,10 @@ impl Default for HeadLimits {
 /// The length of the head at the start of `bytes`, final empty line included, or `None` while it is incomplete.
 /// `from` is how many bytes an earlier call has seen, so that a head that comes in small pieces is scanned once.
 pub fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
+    static END: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
     // The terminator may straddle the two reads.
     let start = from.saturating_sub(3);
-    let tail = bytes.get(start..)?;
-    tail.windows(4).position(|window| window == b"\r\n\r\n").map(|at| start + at + 4)
+    END.find(bytes.get(start..)?).map(|at| start + at + 4)
 }
 
 impl RawHead {
@@ -70,7 +73,8 @@ impl RawHead {
             bytes.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("the head does not end in CRLF CRLF"))?;
         let mut lines = HeadLines(Some(text));
         let request_line = lines.next().transpose()?.unwrap_or_default();
-        let (method, target, version) = parse_request_line(request_line)?;
+        let (method, target, version) =
+            parse_request_line(request_line).map_err(|denial| in_line(request_line, denial))?;
         limits.check_target(&target)?;
 
         let mut headers = Headers::with_capacity(16);
@@ -78,7 +82,8 @@ impl RawHead {
             if headers.len() == limits.fields {
                 return Err(limits.exceeded());
             }
-            let (name, value) = parse_field(line?)?;
+            let line = line?;
+            let (name, value) = parse_field(line).map_err(|denial| in_line(line, denial))?;
             headers.push(name, value);
         }
         Ok(Self { method, target, authority: None, scheme: None, version, headers })
@@ -121,7 +126,7 @@ impl RawHead {
     }
 }
 
-/// Lines that end in CRLF; a CR or LF of any other kind is an error.
+/// Lines that end in CRLF. A bare LF is an error. A bare CR is left in its line, none of whose parts may hold one.
 struct HeadLines<'b>(Option<&'b [u8]>);
 
 impl<'b> Iterator for HeadLines<'b> {
@@ -129,16 +134,20 @@ impl<'b> Iterator for HeadLines<'b> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.0.take()?;
-        let (line, remainder) = match rest.windows(2).position(|window| window == b"\r\n") {
-            Some(at) => (rest.get(..at)?, rest.get(at + 2..)),
-            None => (rest, None),
-        };
-        self.0 = remainder;
-        if line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
-            return Some(Err(malformed("the head holds a CR or LF that is not a CRLF")));
-        }
-        Some(Ok(line))
+        let Some(end) = memchr(b'\n', rest) else { return Some(Ok(rest)) };
+        self.0 = rest.get(end + 1..);
+        let line = rest.get(..end).and_then(|line| line.strip_suffix(b"\r"));
+        Some(line.ok_or_else(stray_line_end))
     }
+}
+
+fn stray_line_end() -> Denial {
+    malformed("the head holds a CR or LF that is not a CRLF")
+}
+
+/// What is wrong with a line that `denial` refuses: a CR that does not end it comes first.
+fn in_line(line: &[u8], denial: Denial) -> Denial {
+    if line.contains(&b'\r') { stray_line_end() } else { denial }
 }
 
 /// `method SP request-target SP HTTP-version`, with exactly these two spaces (RFC 9112, section 3).
@@ -176,8 +185,9 @@ fn parse_field(line: &[u8]) -> Result<(HeaderName, HeaderValue), Denial> {
 }
 
 /// The bytes of a field's value: text, blanks and `obs-text`, no control byte (RFC 9110, section 5.5).
+#[inline]
 pub(super) fn is_field_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+    (byte == b'\t') | ((byte >= b' ') & (byte != 0x7f))
 }
 
 impl HeadLimits {
@@ -325,7 +335,81 @@ mod tests {
         }
     }
 
+    /// Reads a head as slowly as the rules are written: what [`RawHead::parse`] must come to.
+    fn read_slowly(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let told = |text: &str| Err(text.to_owned());
+        let mut fields = Vec::new();
+        let mut rest = Some(bytes.strip_suffix(b"\r\n\r\n").ok_or("no end")?);
+        let mut is_first = true;
+        while let Some(text) = rest {
+            let end = text.windows(2).position(|window| window == b"\r\n");
+            let line = &text[..end.unwrap_or(text.len())];
+            rest = end.map(|end| &text[end + 2..]);
+            if line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+                return told("the head holds a CR or LF that is not a CRLF");
+            }
+            if std::mem::take(&mut is_first) {
+                if line != b"GET / HTTP/1.1" {
+                    return told("the request line");
+                }
+                continue;
+            }
+            let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+            if line.first().is_some_and(is_blank) {
+                return told("a header field is folded over two lines");
+            }
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+                return told("a header line has no colon");
+            };
+            let name = &line[..colon];
+            let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+            if name.is_empty() || !name.iter().all(is_token) {
+                return told("a header field's name is not a token");
+            }
+            let mut value = &line[colon + 1..];
+            while value.first().is_some_and(is_blank) {
+                value = &value[1..];
+            }
+            while value.last().is_some_and(is_blank) {
+                value = &value[..value.len() - 1];
+            }
+            let name = String::from_utf8(name.to_ascii_lowercase()).unwrap();
+            if value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
+                return Err(format!("the value of `{name}` holds a control character"));
+            }
+            fields.push((name, value.to_vec()));
+        }
+        Ok(fields)
+    }
+
     proptest! {
+        #[test]
+        fn a_head_is_read_as_the_rules_are_written(
+            lines in proptest::collection::vec(
+                "[a-zA-Z-]{0,20}[: \t]{0,2}[ -~\t]{0,40}[\x00\x0b\r\n\x7f\t: é]{0,1}[ -~]{0,20}", 0..6
+            ),
+            ends in proptest::collection::vec("\r\n|\r\n|\r\n|\r\n|\r\n|\n|\r|\r\r\n", 6),
+        ) {
+            let mut head = "GET / HTTP/1.1".to_owned();
+            for (line, end) in lines.iter().zip(&ends) {
+                head.push_str(end);
+                head.push_str(line);
+            }
+            head.push_str("\r\n\r\n");
+            let head = head.as_bytes();
+            let expected = head.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4);
+            prop_assert_eq!(find_end(head, 0), expected);
+            let read = RawHead::parse(head, HeadLimits::default());
+            let read = read.map_err(|denial| denial.detail().to_owned()).map(|read| {
+                let fields = read.headers.iter();
+                fields.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect::<Vec<_>>()
+            });
+            match read_slowly(head) {
+                Err(told) if told == "the request line" => prop_assert!(read.is_err()),
+                expected => prop_assert_eq!(read, expected),
+            }
+        }
+
         #[test]
         fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut head = b"GET / HTTP/1.1\r\n".to_vec();

@@ -8,9 +8,12 @@ mod reading;
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memrchr};
+
 use self::reading::normalize;
 pub(crate) use self::reading::{PathReading, normalize_literal};
 use super::malformed;
+use crate::bytewise;
 use crate::percent::{BadEscape, Octet, has_encoded_octet, octets};
 use crate::reason::Denial;
 
@@ -61,21 +64,20 @@ impl Path {
         if rest.is_empty() {
             return Ok(Self { raw: raw.into(), decoded: None, segments: Vec::new(), verb: None });
         }
-        let last_slash = raw.rfind('/').unwrap_or(0);
-        let verb = raw.rfind(':').filter(|colon| *colon > last_slash);
+        let bytes = raw.as_bytes();
+        let last_slash = memrchr(b'/', bytes).unwrap_or(0);
+        let verb = memrchr(b':', bytes).filter(|colon| *colon > last_slash);
         let names_end = verb.unwrap_or(raw.len());
+        let is_encoded = memchr(b'%', bytes).is_some();
 
         let mut segments = Vec::with_capacity(8);
         let mut start = 1;
-        for piece in rest.split('/') {
-            let end = (start + piece.len()).min(names_end);
+        while let Some(left) = bytes.get(start..) {
+            let next = memchr(b'/', left).map_or(raw.len(), |length| start + length);
+            let end = next.min(names_end);
             let text = raw.get(start..end).unwrap_or_default();
-            // A slash at the end is a segment of its own, which only a route with such a slash takes.
-            let decoded = if start == raw.len() { None } else { decode_segment(text)? };
-            let normalized = normalize(decoded.as_deref().unwrap_or(text));
-            let normalized = (normalized != text).then(|| normalized.into());
-            segments.push(PathSegment { start, end, decoded, normalized });
-            start += piece.len() + 1;
+            segments.push(PathSegment::parse(start, text, start == raw.len())?);
+            start = next + 1;
         }
         if verb.is_some() {
             // A verb holds no `%`. An encoded character in it is refused as elsewhere, and not answered with 404.
@@ -90,7 +92,7 @@ impl Path {
             ));
         }
         let mut path = Self { raw: raw.into(), decoded: None, segments, verb };
-        if raw.contains('%') {
+        if is_encoded {
             path.decoded = Some(path.decode().into());
         }
         Ok(path)
@@ -181,9 +183,33 @@ impl Path {
     }
 }
 
+impl PathSegment {
+    /// A segment that begins at `start`. `is_behind_slash`: it is the empty one behind a slash at the end, which only a route
+    /// with such a slash takes.
+    fn parse(start: usize, text: &str, is_behind_slash: bool) -> Result<Self, Denial> {
+        let end = start + text.len();
+        // Most segments are such: nothing in them is encoded, a dot, or read in another way by some.
+        if !text.is_empty() && bytewise::all(text.as_bytes(), is_normal_byte) {
+            return Ok(Self { start, end, decoded: None, normalized: None });
+        }
+        let decoded = if is_behind_slash { None } else { decode_segment(text)? };
+        let normalized = normalize(decoded.as_deref().unwrap_or(text));
+        let normalized = (normalized != text).then(|| normalized.into());
+        Ok(Self { start, end, decoded, normalized })
+    }
+}
+
 /// `pchar` and `/` of RFC 3986, section 3.3, without `;`: servers that cut segments at it read another path.
 fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@%/".contains(&byte)
+    const PATH: [bool; 256] =
+        bytewise::table(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~!$&'()*+,=:@%/");
+    PATH.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// Whether [`normalize`] leaves a byte as it is, and decoding too: a digit, a small letter or `-`.
+#[inline]
+fn is_normal_byte(byte: u8) -> bool {
+    byte.is_ascii_digit() | byte.is_ascii_lowercase() | (byte == b'-')
 }
 
 /// Decodes one segment, or `None` where there was nothing to decode.
@@ -364,6 +390,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_segment_that_is_taken_at_once_is_one_that_nothing_changes(text in "[a-z0-9A-Z._~-]{1,40}|[a-z0-9-]{1,40}") {
+            if text.bytes().all(is_normal_byte) {
+                prop_assert_eq!(decode_segment(&text).unwrap(), None);
+                prop_assert_eq!(normalize(&text), text.as_str());
+            }
+            let segment = PathSegment::parse(0, &text, false).ok();
+            if let Some(segment) = segment {
+                prop_assert_eq!(segment.normalized.as_deref().unwrap_or(&text), &*normalize(&text));
+            }
+        }
+
         #[test]
         fn any_text_is_parsed_or_refused(raw in ".{0,80}") {
             if let Ok(path) = Path::parse(&raw) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
+use memchr::{memchr, memrchr};
 
 use super::channel::Channel;
 use super::head::RawHead;
@@ -14,6 +15,7 @@ use super::proxies::{ClientOrigin, Scheme, TrustedProxies};
 use super::query::Query;
 use super::version::Version;
 use super::{malformed, request_line};
+use crate::bytewise;
 use crate::reason::Denial;
 use crate::trace_context::SentTrace;
 
@@ -195,8 +197,9 @@ impl Request {
         is_from_proxy: bool,
     ) -> Result<Self, Denial> {
         let host = Host::parse(&authority)?;
-        let (path, query) = match origin_form.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let split = memchr(b'?', origin_form.as_bytes()).and_then(|at| origin_form.split_at_checked(at));
+        let (path, query) = match split {
+            Some((path, query)) => (path, query.get(1..)),
             None => (origin_form, None),
         };
         let path = Path::parse(path)?;
@@ -295,9 +298,9 @@ impl Host {
     pub fn parse(authority: &HeaderValue) -> Result<Self, Denial> {
         let text = authority.to_str().map_err(|_| malformed("the host is not ASCII"))?;
         // An IPv6 literal keeps its brackets; its colons do not begin a port.
-        let port_at = match text.rfind(']') {
+        let port_at = match memrchr(b']', text.as_bytes()) {
             Some(bracket) => text.get(bracket..).and_then(|rest| rest.find(':')).map(|at| bracket + at),
-            None => text.find(':'),
+            None => memchr(b':', text.as_bytes()),
         };
         let (host, port) = match port_at {
             Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
@@ -308,11 +311,17 @@ impl Host {
         if port.is_some_and(|port| !is_port(port)) {
             return Err(malformed("the host's port is not a number up to 65535"));
         }
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        let is_literal = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+        let is_name = |byte: u8| {
+            byte.is_ascii_alphabetic()
+                | byte.is_ascii_digit()
+                | (byte == b'-')
+                | (byte == b'.')
+                | (byte == b'_')
+        };
+        let is_literal = |byte: u8| byte.is_ascii_hexdigit() | (byte == b':') | (byte == b'.');
         let valid = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            Some(literal) => !literal.is_empty() && literal.bytes().all(is_literal),
-            None => !host.is_empty() && host.bytes().all(is_name),
+            Some(literal) => !literal.is_empty() && bytewise::all(literal.as_bytes(), is_literal),
+            None => !host.is_empty() && bytewise::all(host.as_bytes(), is_name),
         };
         if !valid {
             return Err(malformed("the host is not a name or an address"));

@@ -5,6 +5,7 @@ use http::Method;
 
 use super::malformed;
 use super::proxies::Scheme;
+use crate::bytewise;
 use crate::reason::Denial;
 
 /// Longest method.
@@ -43,7 +44,7 @@ pub fn is_method(name: &str) -> Result<(), Denial> {
 /// # Errors
 /// 400.
 pub(super) fn target(bytes: &[u8]) -> Result<&str, Denial> {
-    if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_graphic) {
+    if bytes.is_empty() || !bytewise::all(bytes, |byte| (byte > b' ') & (byte < 0x7f)) {
         return Err(malformed("the request target is empty or holds a byte that is not printable ASCII"));
     }
     std::str::from_utf8(bytes).map_err(|_| malformed("the request target is not ASCII"))

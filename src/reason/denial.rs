@@ -253,10 +253,17 @@ impl Denial {
             ("algs", over_dpop.then_some(PROOF_ALGORITHMS)),
             ("resource_metadata", service.and_then(|service| service.resource_metadata.as_deref())),
         ];
-        let present =
-            parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}=\"{}\"", value?)));
-        let scheme = if over_dpop { "DPoP" } else { "Bearer" };
-        Some(format!("{scheme} {}", present.collect::<Vec<_>>().join(", ")))
+        let mut value = String::with_capacity(128);
+        value.push_str(if over_dpop { "DPoP" } else { "Bearer" });
+        let mut mark = " ";
+        for (name, parameter) in parameters {
+            let Some(parameter) = parameter else { continue };
+            for piece in [mark, name, "=\"", parameter, "\""] {
+                value.push_str(piece);
+            }
+            mark = ", ";
+        }
+        Some(value)
     }
 
     /// The `DPoP-Nonce` header's value.

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use super::line::DecisionFacts;
+use super::line::DeniedLine;
 
 /// Keys at one time.
 const MOST: usize = 1_000;
@@ -41,38 +41,33 @@ pub struct DeniedCaller {
     pub last_id: String,
 }
 
-type Key = (Option<String>, Option<String>, String);
-
 #[derive(Debug)]
 struct Counted {
     weight: f64,
-    count: u64,
-    since: SystemTime,
-    last: SystemTime,
-    last_id: String,
+    denied: DeniedCaller,
 }
 
 /// The sketch.
 #[derive(Debug, Default)]
 pub(super) struct DenialCounts {
-    keys: HashMap<Key, Counted>,
+    /// By caller, method and reason, as `key` writes them.
+    keys: HashMap<Box<str>, Counted>,
     /// When a denial weighs 1.
     begun: Option<SystemTime>,
+    /// Where a key is written before it is looked up. It keeps its room.
+    key: String,
 }
 
 impl DenialCounts {
-    pub(super) fn count(&mut self, facts: &DecisionFacts, now: SystemTime) {
+    pub(super) fn count(&mut self, line: &DeniedLine<'_>, now: SystemTime) {
         let weight = self.weight(now);
-        let key = (
-            facts.principal.as_deref().map(bounded),
-            facts.method.as_deref().map(bounded),
-            bounded(&facts.reason),
-        );
-        let id = bounded(&facts.id);
-        if let Some(counted) = self.keys.get_mut(&key) {
-            counted.weight += weight;
-            counted.count += 1;
-            (counted.last, counted.last_id) = (now, id);
+        write_key(&mut self.key, line);
+        if let Some(Counted { weight: known, denied }) = self.keys.get_mut(&*self.key) {
+            *known += weight;
+            denied.count += 1;
+            denied.last = now;
+            denied.last_id.clear();
+            push_bounded(&mut denied.last_id, &line.id);
             return;
         }
         let mut inherited = 0.0;
@@ -85,8 +80,16 @@ impl DenialCounts {
                 inherited = lightest.weight;
             }
         }
-        let counted = Counted { weight: inherited + weight, count: 1, since: now, last: now, last_id: id };
-        self.keys.insert(key, counted);
+        let denied = DeniedCaller {
+            principal: line.principal.as_deref().map(bounded),
+            method: line.method.as_deref().map(bounded),
+            reason: bounded(&line.reason),
+            count: 1,
+            since: now,
+            last: now,
+            last_id: bounded(&line.id),
+        };
+        self.keys.insert(self.key.as_str().into(), Counted { weight: inherited + weight, denied });
     }
 
     /// What a denial weighs now: the later, the more, so that older ones need not be touched.
@@ -104,27 +107,44 @@ impl DenialCounts {
     }
 
     pub(super) fn top(&self, most: usize) -> Vec<DeniedCaller> {
-        let mut all: Vec<(&Key, &Counted)> = self.keys.iter().collect();
-        all.sort_by(|(one_key, one), (other_key, other)| {
-            other.weight.total_cmp(&one.weight).then_with(|| one_key.cmp(other_key))
+        let mut all: Vec<&Counted> = self.keys.values().collect();
+        all.sort_by(|one, other| {
+            let by_weight = other.weight.total_cmp(&one.weight);
+            by_weight.then_with(|| names(&one.denied).cmp(&names(&other.denied)))
         });
-        let told = all.into_iter().take(most).map(|((principal, method, reason), counted)| DeniedCaller {
-            principal: principal.clone(),
-            method: method.clone(),
-            reason: reason.clone(),
-            count: counted.count,
-            since: counted.since,
-            last: counted.last,
-            last_id: counted.last_id.clone(),
-        });
-        told.collect()
+        all.into_iter().take(most).map(|counted| counted.denied.clone()).collect()
     }
 }
 
+/// What names a caller, a method and a reason together. No name has control characters.
+fn write_key(key: &mut String, line: &DeniedLine<'_>) {
+    key.clear();
+    for name in [line.principal.as_deref(), line.method.as_deref(), Some(&*line.reason)] {
+        match name {
+            None => key.push('\u{1}'),
+            Some(name) => push_bounded(key, name),
+        }
+        key.push('\0');
+    }
+}
+
+/// By what denials of one weight are sorted.
+fn names(denied: &DeniedCaller) -> (Option<&str>, Option<&str>, &str) {
+    (denied.principal.as_deref(), denied.method.as_deref(), &denied.reason)
+}
+
 fn bounded(text: &str) -> String {
-    let end = text.floor_char_boundary(NAME);
-    match text.split_at_checked(end) {
-        Some((beginning, rest)) if !rest.is_empty() => format!("{beginning}…"),
-        _ => text.to_owned(),
+    let mut bounded = String::new();
+    push_bounded(&mut bounded, text);
+    bounded
+}
+
+fn push_bounded(buffer: &mut String, text: &str) {
+    match text.split_at_checked(text.floor_char_boundary(NAME)) {
+        Some((beginning, rest)) if !rest.is_empty() => {
+            buffer.push_str(beginning);
+            buffer.push('…');
+        }
+        _ => buffer.push_str(text),
     }
 }

@@ -1,8 +1,49 @@
 //! What an audit line says of a decision, as far as a list shows it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Deserialize;
+
+/// A line of the audit log that comes in.
+#[derive(Clone, Debug)]
+pub struct NewLine<'l> {
+    /// Its full form, without its end.
+    pub text: Arc<str>,
+    /// What it says of a decision; `None` where nothing was decided.
+    pub decision: Option<LineDecision<'l>>,
+}
+
+/// How the request of a line was decided.
+#[derive(Clone, Debug)]
+pub enum LineDecision<'l> {
+    /// It was allowed.
+    Allowed,
+    /// It was refused, or a fault left it undecided (5xx).
+    Denied(DeniedLine<'l>),
+}
+
+/// What a line says of a denial. Names are as the line has them.
+#[derive(Clone, Debug)]
+pub struct DeniedLine<'l> {
+    /// The id of the request.
+    pub id: Cow<'l, str>,
+    /// The caller.
+    pub principal: Option<Cow<'l, str>>,
+    /// The full name of the method.
+    pub method: Option<Cow<'l, str>>,
+    /// Why.
+    pub reason: Cow<'l, str>,
+    /// The status that was sent.
+    pub status: u16,
+}
+
+impl DeniedLine<'_> {
+    /// Whether the request was refused, and not left undecided by a fault (5xx).
+    pub(super) fn is_refusal(&self) -> bool {
+        self.status < 500
+    }
+}
 
 /// The facts of a line. Names are as the line has them: a client may have chosen them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

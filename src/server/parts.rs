@@ -10,7 +10,7 @@ use super::registered::Registered;
 use super::start_error::StartError;
 use crate::admin;
 use crate::assertion::Assertions;
-use crate::audit::{Audit, Observer};
+use crate::audit::{Audit, Observer, SeenDecision, SeenLine};
 use crate::authn::Authenticator;
 use crate::cancels::Cancels;
 use crate::clock;
@@ -20,7 +20,7 @@ use crate::engine::{Engine, EngineLimits, Live};
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::Metrics;
 use crate::otlp::Spans;
-use crate::recent::Recent;
+use crate::recent::{DeniedLine, LineDecision, NewLine, Recent};
 use crate::reload;
 use crate::upstream::Upstreams;
 use crate::upstream::names::Lookups;
@@ -57,7 +57,7 @@ impl Parts {
         let recent = Arc::new(Recent::new(config.admin.recent));
         let remember = {
             let recent = recent.clone();
-            Observer::new(move |line| recent.observe(line, clock::now()))
+            Observer::new(move |line| recent.observe(new_line(line), clock::now()))
         };
         let audit = Audit::open(&config.audit, instruments.audit, vec![remember])
             .map_err(|source| StartError::Audit { output: config.audit.output.to_string(), source })?;
@@ -91,6 +91,22 @@ impl Parts {
             recent,
         })
     }
+}
+
+/// A line of the audit log, as the memory of the last decisions takes it.
+fn new_line(line: &SeenLine) -> NewLine<'_> {
+    let decision = match line.decision() {
+        SeenDecision::Allowed => Some(LineDecision::Allowed),
+        SeenDecision::Denied => Some(LineDecision::Denied(DeniedLine {
+            id: line.id(),
+            principal: line.principal(),
+            method: line.method(),
+            reason: line.reason(),
+            status: line.status(),
+        })),
+        SeenDecision::None => None,
+    };
+    NewLine { text: line.text().clone(), decision }
 }
 
 /// The backends, with the addresses of their names.

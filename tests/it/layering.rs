@@ -28,7 +28,9 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("http_client", &["files"]),
     // Reads trees of files. The clock tells which file was changed just now.
     ("source", &["clock", "diagnostic", "document", "files"]),
-    ("json", &[]),
+    // Tests of many bytes at once.
+    ("bytewise", &[]),
+    ("json", &["bytewise"]),
     ("percent", &[]),
     ("principal", &[]),
     ("clock", &[]),
@@ -44,13 +46,14 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // A denial names the rule that decided, as a place.
     ("reason", &["diagnostic"]),
     // The stages, each built on those before it, and each with its own settings.
-    ("http", &["diagnostic", "document", "percent", "principal", "reason", "trace_context"]),
+    ("http", &["bytewise", "diagnostic", "document", "percent", "principal", "reason", "trace_context"]),
     // Certificates say names, and who a client is.
     ("tls", &["clock", "diagnostic", "document", "files", "http", "principal"]),
     ("catalog", &["diagnostic", "document", "http", "reason", "source"]),
     (
         "authn",
         &[
+            "bytewise",
             "cel",
             "diagnostic",
             "document",
@@ -106,8 +109,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // its public keys. Its settings hold the span of that path.
     ("assertion", &["diagnostic", "document", "files", "http", "principal", "signing"]),
     ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls", "trace_context"]),
-    ("respond", &["reason"]),
-    ("audit", &["clock", "diagnostic", "document", "metrics", "reason"]),
+    ("respond", &["json", "reason"]),
+    ("audit", &["clock", "diagnostic", "document", "json", "metrics", "reason"]),
     // Sends to a collector what is told of a request.
     ("otlp", &["diagnostic", "document", "files", "http_client", "metrics", "trace_context"]),
     // What becomes of cancels: it knows operations, and nothing of requests.
@@ -262,6 +265,7 @@ const PURE: &[&str] = &[
     "cel",
     "reason",
     "principal",
+    "bytewise",
     "json",
     "document",
     "diagnostic",

@@ -392,6 +392,33 @@ proptest! {
     }
 
     #[test]
+    fn an_observer_is_told_what_serde_reads_in_the_line(
+        facts in facts("[\\x00-\\x7fé…]{0,12}|ALLOWED|DENIED|x{0,9000}")
+    ) {
+        let entry = facts.entry();
+        let frame = Frame::new("projects/a", "audit", "gate-1");
+        let mut full = String::new();
+        let places = LineMaker::write_full(&frame, &entry, &mut full);
+        let seen = SeenLine::new(full.into(), places, &entry);
+        let line: Value = serde_json::from_str(seen.text()).unwrap();
+        let payload = &line["protoPayload"];
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        prop_assert_eq!(Some(seen.id().into_owned()), text(&line["insertId"]));
+        let principal = &payload["authenticationInfo"]["principalSubject"];
+        prop_assert_eq!(seen.principal().map(Cow::into_owned), text(principal));
+        prop_assert_eq!(seen.method().map(Cow::into_owned), text(&payload["methodName"]));
+        let reason = text(&payload["metadata"]["reason"]).unwrap_or_default();
+        prop_assert_eq!(seen.reason().into_owned(), reason);
+        prop_assert_eq!(u64::from(seen.status()), line["httpRequest"]["status"].as_u64().unwrap_or(0));
+        let decision = match payload["metadata"]["decision"].as_str() {
+            Some("ALLOWED") => SeenDecision::Allowed,
+            Some("DENIED") => SeenDecision::Denied,
+            _ => SeenDecision::None,
+        };
+        prop_assert_eq!(seen.decision(), decision);
+    }
+
+    #[test]
     fn a_compact_line_has_every_fact_of_the_full_one(
         facts in facts("[\\x00-\\x7fé…]{0,12}|[ab]{1,2}|user:[a-z]{1,5}@example.com")
     ) {

@@ -8,12 +8,12 @@ mod small_order;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RsaPublicKeyComponents, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+    VerificationAlgorithm,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::DecodingKey;
-use jsonwebtoken::crypto::aws_lc;
 use serde_json::{Map, Value};
 
 use crate::authn::algorithm::{Algorithm, KeyType};
@@ -50,7 +50,8 @@ impl<'a> From<&'a [Algorithm]> for KeyRules<'a> {
 pub(in crate::authn) struct VerifyingKey {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
-    decoding: DecodingKey,
+    /// The key for each algorithm that it may be used for, ready to check: what can be computed beforehand is computed once.
+    prepared: Vec<(Algorithm, ParsedPublicKey)>,
     /// What the key itself is, without its names (RFC 7638).
     thumbprint: Option<String>,
     /// `x5t` and `x5t#S256`: the thumbprints of its certificate (RFC 7517, sections 4.8 and 4.9).
@@ -84,11 +85,11 @@ impl VerifyingKey {
         }
         let kid = text(jwk, "kid")?.map(str::to_owned);
         check_purpose(jwk, rules.jwt_svids)?;
-        let (key_type, decoding) = match required(jwk, "kty")? {
+        let (key_type, prepared) = match required(jwk, "kty")? {
             "RSA" => (KeyType::Rsa, rsa(jwk)?),
             "EC" => match required(jwk, "crv")? {
-                "P-256" => (KeyType::P256, ec(jwk, 32, &ECDSA_P256_SHA256_FIXED)?),
-                "P-384" => (KeyType::P384, ec(jwk, 48, &ECDSA_P384_SHA384_FIXED)?),
+                "P-256" => (KeyType::P256, ec(jwk, 32, Algorithm::Es256, &ECDSA_P256_SHA256_FIXED)?),
+                "P-384" => (KeyType::P384, ec(jwk, 48, Algorithm::Es384, &ECDSA_P384_SHA384_FIXED)?),
                 other => return Err(foreign(format!("is on the curve `{}`", other.escape_debug()))),
             },
             "OKP" => match required(jwk, "crv")? {
@@ -99,11 +100,12 @@ impl VerifyingKey {
             other => return Err(foreign(format!("is of the type `{}`", other.escape_debug()))),
         };
         let algorithms = algorithms(jwk, key_type, rules.algorithms)?;
+        let prepared = prepared.into_iter().filter(|(algorithm, _)| algorithms.contains(algorithm)).collect();
         let certificates = ["x5t", "x5t#S256"].into_iter().filter_map(|member| jwk.get(member)?.as_str());
         Ok(Self {
             kid,
             algorithms,
-            decoding,
+            prepared,
             thumbprint: thumbprint::of(jwk),
             certificates: certificates.map(str::to_owned).collect(),
         })
@@ -132,6 +134,7 @@ impl VerifyingKey {
                 self.algorithms.push(algorithm);
             }
         }
+        self.prepared.extend(other.prepared);
         self.certificates.extend(other.certificates);
     }
 
@@ -163,17 +166,9 @@ impl VerifyingKey {
     }
 
     /// Whether `signature` is this key's signature of `message`. An algorithm that does not fit verifies nothing.
-    pub(in crate::authn) fn verifies(
-        &self,
-        algorithm: Algorithm,
-        message: &[u8],
-        signature: &Vec<u8>,
-    ) -> bool {
-        // The provider by name, not the process-wide default: that one panics when another crate of the build enables a
-        // second provider and no default was installed.
-        self.fits(algorithm)
-            && (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&algorithm.for_verification(), &self.decoding)
-                .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
+    pub(in crate::authn) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        let key = self.prepared.iter().find(|(of, _)| *of == algorithm);
+        self.fits(algorithm) && key.is_some_and(|(_, key)| key.verify_sig(message, signature).is_ok())
     }
 }
 
@@ -224,7 +219,10 @@ fn algorithms(
     if fitting.is_empty() { Err(foreign("fits no algorithm that the issuer may use")) } else { Ok(fitting) }
 }
 
-fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, UnusableKey> {
+/// A key for each algorithm of its type.
+type PreparedKeys = Vec<(Algorithm, ParsedPublicKey)>;
+
+fn rsa(jwk: &Map<String, Value>) -> Result<PreparedKeys, UnusableKey> {
     let modulus = octets(jwk, "n")?;
     let exponent = octets(jwk, "e")?;
     // Base64urlUInt has no leading zeros (RFC 7518, section 2).
@@ -251,29 +249,41 @@ fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, UnusableKey> {
     if let Some(why) = modulus::weakness(&modulus) {
         return Err(refused(why));
     }
-    RsaPublicKeyComponents { n: modulus.as_slice(), e: exponent.as_slice() }
-        .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-        .map_err(|error| refused(format!("is not an RSA public key ({error})")))?;
-    Ok(DecodingKey::from_rsa_raw_components(&modulus, &exponent))
+    const PARAMETERS: [(Algorithm, &RsaParameters); 6] = [
+        (Algorithm::Rs256, &RSA_PKCS1_2048_8192_SHA256),
+        (Algorithm::Rs384, &RSA_PKCS1_2048_8192_SHA384),
+        (Algorithm::Rs512, &RSA_PKCS1_2048_8192_SHA512),
+        (Algorithm::Ps256, &RSA_PSS_2048_8192_SHA256),
+        (Algorithm::Ps384, &RSA_PSS_2048_8192_SHA384),
+        (Algorithm::Ps512, &RSA_PSS_2048_8192_SHA512),
+    ];
+    let components = RsaPublicKeyComponents { n: modulus.as_slice(), e: exponent.as_slice() };
+    let prepared = PARAMETERS.map(|(algorithm, parameters)| {
+        let key = components.to_parsed_public_key(parameters);
+        key.map(|key| (algorithm, key))
+            .map_err(|error| refused(format!("is not an RSA public key ({error})")))
+    });
+    prepared.into_iter().collect()
 }
 
 fn ec(
     jwk: &Map<String, Value>,
     coordinate: usize,
-    algorithm: &'static dyn VerificationAlgorithm,
-) -> Result<DecodingKey, UnusableKey> {
+    algorithm: Algorithm,
+    rule: &'static dyn VerificationAlgorithm,
+) -> Result<PreparedKeys, UnusableKey> {
     let (x, y) = (octets(jwk, "x")?, octets(jwk, "y")?);
     if x.len() != coordinate || y.len() != coordinate {
         return Err(refused(format!("has a coordinate that is not {coordinate} bytes long")));
     }
     // An uncompressed point (SEC 1, section 2.3.3).
     let point = [&[4][..], &x, &y].concat();
-    ParsedPublicKey::new(algorithm, &point)
+    let key = ParsedPublicKey::new(rule, &point)
         .map_err(|error| refused(format!("is not a point of its curve ({error})")))?;
-    Ok(DecodingKey::from_ec_der(&point))
+    Ok(vec![(algorithm, key)])
 }
 
-fn ed25519(jwk: &Map<String, Value>) -> Result<DecodingKey, UnusableKey> {
+fn ed25519(jwk: &Map<String, Value>) -> Result<PreparedKeys, UnusableKey> {
     let x = octets(jwk, "x")?;
     if x.len() != 32 {
         return Err(refused("has an `x` that is not 32 bytes long"));
@@ -283,9 +293,9 @@ fn ed25519(jwk: &Map<String, Value>) -> Result<DecodingKey, UnusableKey> {
             "is an Ed25519 point of small order, which verifies what its holder never signed",
         ));
     }
-    ParsedPublicKey::new(&ED25519, &x)
+    let key = ParsedPublicKey::new(&ED25519, &x)
         .map_err(|error| refused(format!("is not an Ed25519 public key ({error})")))?;
-    Ok(DecodingKey::from_ed_der(&x))
+    Ok(vec![(Algorithm::EdDsa, key)])
 }
 
 fn octets(jwk: &Map<String, Value>, member: &str) -> Result<Vec<u8>, UnusableKey> {

@@ -11,12 +11,14 @@ use std::collections::HashMap;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::{Engine, alphabet};
+use memchr::memchr_iter;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::authn::algorithm::Algorithm;
 use crate::authn::denial::{invalid, shown};
 use crate::authn::jwks::jwk::VerifyingKey;
+use crate::bytewise;
 use crate::json;
 use crate::reason::{Denial, Reason};
 
@@ -169,19 +171,22 @@ pub(in crate::authn) fn is_jose(token: &str) -> bool {
 
 /// Header and signature of a token of three parts, before anything is decoded: a JWE has five, an opaque token often one.
 fn segments(token: &str) -> Result<(&str, &str), Denial> {
-    let mut parts = token.split('.');
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(header), Some(payload), Some(signature), None)
-            if [header, payload, signature].into_iter().all(is_base64url) =>
+    let mut dots = memchr_iter(b'.', token.as_bytes());
+    if let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) {
+        let parts = [token.get(..first), token.get(first + 1..second), token.get(second + 1..)];
+        if let [Some(header), Some(payload), Some(signature)] = parts
+            && [header, payload, signature].into_iter().all(is_base64url)
         {
-            Ok((header, signature))
+            return Ok((header, signature));
         }
-        _ => Err(Denial::new(Reason::TokenTypeUnsupported, "the token is not three base64url segments")),
     }
+    Err(Denial::new(Reason::TokenTypeUnsupported, "the token is not three base64url segments"))
 }
 
 fn is_base64url(segment: &str) -> bool {
-    segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    bytewise::all(segment.as_bytes(), |byte| {
+        byte.is_ascii_alphabetic() | byte.is_ascii_digit() | (byte == b'-') | (byte == b'_')
+    })
 }
 
 /// Strict base64url: no padding, no bits left over (RFC 7515, section 2), so that one token has one spelling.

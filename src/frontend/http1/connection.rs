@@ -24,6 +24,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use crate::frontend::read::read_some;
 use crate::http::Framing;
 use crate::http::chunked::{ChunkError, Chunked};
 use crate::listener::{ClientStream, LINGER_BYTES};
@@ -213,7 +214,7 @@ impl Http1Connection {
         if self.ended {
             return Ok(0);
         }
-        self.inner.read_buf(buffer).await
+        read_some(&mut self.inner, buffer).await
     }
 
     /// The facts of its handshake.

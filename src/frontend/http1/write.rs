@@ -93,11 +93,8 @@ pub(super) async fn answer(
         persists && !is_unread && !exchange.is_on_a_refused_connection() && !front.engine.is_draining();
     let option = if persists { "keep-alive" } else { "close" };
     let fields = [(header::DATE, get_cached_date()), (header::CONNECTION, HeaderValue::from_static(option))];
-    let mut message = answer.http1_head(&fields);
     let is_head = exchange.request.as_ref().is_some_and(|request| request.method == Method::HEAD);
-    if !is_head {
-        message.extend_from_slice(&answer.body);
-    }
+    let message = answer.http1_message(&fields, !is_head);
     exchange.begin_answer();
     let written = async {
         connection.write_all(&message).await?;

@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::{Path, decode_segment};
+use super::{Path, decode_segment, is_normal_byte};
+use crate::bytewise;
 use crate::http::fold;
 
 /// Dots of a last segment that are looked at: more than any literal has.
@@ -138,6 +139,9 @@ impl PathReading<'_> {
 /// Frameworks that make the name of a function from a path take `rotate-keys` and `rotate.keys` for `rotate_keys`
 /// (CherryPy; CodeIgniter, CakePHP and others for dashes).
 pub(super) fn normalize(text: &str) -> Cow<'_, str> {
+    if bytewise::all(text.as_bytes(), is_normal_byte) {
+        return Cow::Borrowed(text);
+    }
     let is_plain = |letter: char| letter == '-' || letter.is_alphanumeric();
     let plain = |text: &str| text.chars().map(|letter| if is_plain(letter) { letter } else { '-' }).collect();
     match fold(text) {

@@ -54,7 +54,7 @@ fn main() -> Result<(), Failure> {
 fn load(arguments: &job::Arguments) -> Result<(), Failure> {
     let job = job::Job::read(arguments)?;
     let tally = if arguments.http2 { http2::run(job)? } else { closed::run(&job)? };
-    println!("{}", tally.to_json());
+    println!("{}", tally.into_json());
     Ok(())
 }
 

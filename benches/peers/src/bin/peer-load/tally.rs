@@ -39,7 +39,7 @@ impl Tally {
         self.elapsed = self.elapsed.max(other.elapsed);
     }
 
-    pub fn to_json(mut self) -> Value {
+    pub fn into_json(mut self) -> Value {
         self.times.sort_unstable();
         json!({
             "requests": self.times.len(),
