@@ -1,14 +1,18 @@
-//! The one `impl ProxyHttp`: Pingora forwards what the engine has admitted.
+//! Forwards what the engine has admitted: HTTP/1 to HTTP/1 by itself ([`forward`]), and where HTTP/2 is on one side, by Pingora
+//! ([`Proxy`], the one `impl ProxyHttp`).
 //!
-//! A request is decided before Pingora has any state for it. What gets here is an [`Exchange`] in its admitted phase,
-//! which the task carries ([`carry`]); the request that goes upstream is rebuilt from the judged one, and the body is the
-//! judged one too. An exchange that is not admitted is not forwarded.
+//! What gets here is an [`Exchange`] in its admitted phase; the request that goes upstream is rebuilt from the judged one, and
+//! the body is the judged one too. An exchange that is not admitted is not forwarded. For Pingora, the task carries it
+//! ([`carry`]).
 
 mod answering;
+mod attempts;
 mod cancels;
+mod exchange;
 mod failure;
 mod forward;
 mod http10;
+mod steps;
 mod task;
 
 use std::os::fd::RawFd;
@@ -24,6 +28,9 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 
+pub use self::exchange::{
+    ClientSide, Forwarded, Relay, RelayFailure, RelaySteps, RelayTimer, RelayTimes, SentAnswer, forward,
+};
 use self::failure::denial_of;
 use self::forward::no_permit;
 use self::http10::Http10Builder;
@@ -68,7 +75,7 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         exchange: &mut Option<Exchange>,
     ) -> Result<Box<HttpPeer>> {
-        admitted(exchange)?.choose().await.map(Box::new)
+        admitted(exchange)?.choose_peer().await.map(Box::new)
     }
 
     async fn connected_to_upstream(
@@ -157,7 +164,7 @@ impl ProxyHttp for Proxy {
         mut error: Box<Error>,
     ) -> Box<Error> {
         match exchange {
-            Some(exchange) => exchange.failed_to_connect(&mut error),
+            Some(exchange) => exchange.failed_at_connect(&mut error),
             None => error.set_retry(false),
         }
         error
@@ -172,7 +179,7 @@ impl ProxyHttp for Proxy {
         _reused: bool,
     ) -> Box<Error> {
         match exchange {
-            Some(exchange) => exchange.failed_on_connection(&mut error, session),
+            Some(exchange) => exchange.failed_in_exchange(&mut error, session),
             None => error.set_retry(false),
         }
         error

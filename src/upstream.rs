@@ -15,6 +15,7 @@ pub mod response;
 mod capacity;
 mod connector;
 mod endpoint;
+pub mod http1;
 mod instruments;
 mod kept;
 pub mod names;
@@ -32,6 +33,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use self::capacity::{Capacity, Overflow};
+use self::connector::Http1Connector;
 use self::endpoint::Endpoint;
 use self::kept::IdleConnections;
 use self::names::ResolvedNames;
@@ -49,6 +51,7 @@ pub use self::settings::{
     EndpointAddress, HealthCheck, Outliers, Protocol, Timeouts, UpstreamLimits, UpstreamSettings,
 };
 pub use self::watched::answer_fault;
+pub use self::wire::UpstreamConnection;
 
 /// Every upstream by name.
 pub struct Upstreams {
@@ -62,6 +65,7 @@ struct Pool {
     capacity: Arc<Capacity>,
     health_check: Option<HealthCheck>,
     total: Duration,
+    speaks_http1: bool,
     /// Why TLS to it is not possible.
     fault: Option<String>,
 }
@@ -140,6 +144,11 @@ impl Upstreams {
     /// Whether an upstream has another endpoint to try when this one fails.
     pub fn has_alternative(&self, permit: &Permit, failed: SocketAddr) -> bool {
         self.pool(permit).is_ok_and(|pool| pool.candidates(0, Some(failed)).next().is_some())
+    }
+
+    /// Whether the upstream that the call goes to speaks HTTP/1, and not HTTP/2.
+    pub fn speaks_http1(&self, permit: &Permit) -> bool {
+        self.pool(permit).is_ok_and(|pool| pool.speaks_http1)
     }
 
     /// Keeps the upstreams of `previous` that are still in use beside its own: a catalogue in force must find every
@@ -238,6 +247,7 @@ impl Pool {
             });
             let kept = kept.map(|known| known.kept.clone());
             let kept = kept.unwrap_or_else(|| Arc::new(IdleConnections::new(settings.timeouts.idle)));
+            let http1 = |kept| Http1Connector { secured: secured.clone(), kept };
             Arc::new(Endpoint {
                 upstream: name.clone(),
                 address: *address,
@@ -248,8 +258,10 @@ impl Pool {
                 is_checked: settings.health_check.is_some(),
                 outlier_state,
                 fingerprint,
-                peer: peer::peer(settings, secured.as_ref(), *address, Some(&kept)),
-                check_peer: peer::peer(settings, secured.as_ref(), *address, None),
+                peer: peer::peer(settings, secured.as_ref(), *address, http1(Some(kept.clone()))),
+                check_peer: peer::peer(settings, secured.as_ref(), *address, http1(None)),
+                timeouts: settings.timeouts,
+                http1: http1(Some(kept.clone())),
                 kept,
             })
         };
@@ -262,6 +274,7 @@ impl Pool {
             capacity: capacity.cloned().unwrap_or_else(|| Arc::new(Capacity::new(settings.limits))),
             health_check: settings.health_check.clone(),
             total: settings.timeouts.total,
+            speaks_http1: settings.protocol == Protocol::H1,
         }
     }
 

@@ -5,6 +5,7 @@
 //! a head of ours, and only for a request that was admitted.
 
 mod body;
+mod client;
 mod connection;
 mod write;
 
@@ -17,8 +18,9 @@ use pingora::protocols::http::ServerSession;
 use tokio::sync::watch;
 
 use self::body::Http1Body;
+use self::client::Http1Client;
 use self::connection::Http1Connection;
-use self::write::{answer, head_for_pingora, refuse, refuse_head, stand_in};
+use self::write::{answer, head_for_pingora, linger, refuse, refuse_head, stand_in};
 use super::answer::own;
 use super::http::Http;
 use crate::decision::JudgedBody;
@@ -26,7 +28,7 @@ use crate::engine::{Arrival, Exchange, FrontendAction};
 use crate::http::head::find_end;
 use crate::http::{Peer, RawHead, Request, Version};
 use crate::listener::{Accepted, ConnectionSlot, MADE_ROOM, last_call};
-use crate::proxy::carry;
+use crate::proxy::{Forwarded, carry, forward};
 use crate::reason::{Denial, Reason};
 
 /// A connection that speaks HTTP/1, between two requests of it or within one.
@@ -145,7 +147,12 @@ impl<'f> Http1<'f> {
         let mut body = Http1Body::new(&mut connection, &request, &self.slot, front.limits.body_timeout);
         let decided = front.engine.admit(&mut exchange, request, &mut body).await;
         match decided {
-            Ok(FrontendAction::Forward) => self.forward(connection, exchange, persists).await,
+            Ok(FrontendAction::Forward) => match exchange.admitted() {
+                Some(admitted) if exchange.live.upstreams().speaks_http1(admitted.permit()) => {
+                    Box::pin(self.forward(connection, exchange, persists)).await
+                }
+                _ => self.forward_to_http2(connection, exchange, persists).await,
+            },
             Ok(FrontendAction::Answer(ours)) => {
                 let answered = own(&exchange, ours);
                 answer(front, connection, exchange, &answered, persists).await
@@ -168,8 +175,32 @@ impl<'f> Http1<'f> {
         Request::new(head, &peer, &self.front.engine.proxies())
     }
 
-    /// Has Pingora forward an admitted exchange, and gives the connection back if it goes on.
+    /// Forwards an admitted exchange to a backend that speaks HTTP/1, and gives the connection back if it goes on.
     async fn forward(
+        &self,
+        mut connection: Http1Connection,
+        mut exchange: Exchange,
+        persists: bool,
+    ) -> Option<Http1Connection> {
+        let front = self.front;
+        let request = exchange.request.clone()?;
+        let mut client = Http1Client::new(&front.engine, &mut connection, &request, persists);
+        let forwarded = forward(&mut exchange, &mut client).await;
+        let persists = client.persists();
+        match forwarded {
+            Forwarded::Refused(denial) => refuse(front, connection, exchange, denial, false).await,
+            Forwarded::Broken => None,
+            Forwarded::Whole if persists && connection.is_between_requests() => Some(connection),
+            Forwarded::Whole => {
+                let is_unread = !connection.is_between_requests();
+                linger(&mut connection, is_unread).await;
+                None
+            }
+        }
+    }
+
+    /// Has Pingora forward an admitted exchange, and gives the connection back if it goes on.
+    async fn forward_to_http2(
         &self,
         mut connection: Http1Connection,
         exchange: Exchange,

@@ -9,6 +9,13 @@
 //! A connection carries one exchange at a time: an [`ResponseTracker`] begins with the first byte that comes for its request,
 //! and ends where its own framing says. It can be fed in pieces of any size, with the same result.
 
+mod head;
+mod passed;
+mod writer;
+
+pub use self::head::{AnswerBody, AnswerHead};
+pub use self::passed::PassedHead;
+pub use self::writer::{AnswerWriter, ClientConnection};
 use super::chunked::{ChunkError, Chunked};
 use super::field_line;
 pub use super::field_line::FieldFault;
@@ -105,6 +112,22 @@ impl Default for ResponseTracker {
     }
 }
 
+/// What ends with the bytes of a line.
+enum LineEnd {
+    /// The line goes on.
+    Open,
+    /// The line, and not the head.
+    Line,
+    /// The head.
+    Head(WholeHead),
+}
+
+/// What is known of a head that has ended.
+struct WholeHead {
+    status: u16,
+    is_chunked: bool,
+}
+
 /// The head under way.
 #[derive(Debug, Default)]
 struct Head {
@@ -115,6 +138,8 @@ struct Head {
     status: Option<u16>,
     is_http10: bool,
     length: Option<u64>,
+    /// How many digits the length was written with.
+    length_digits: usize,
     is_chunked: bool,
     closes: bool,
 }
@@ -164,21 +189,105 @@ impl ResponseTracker {
                     }
                 }
                 ResponseState::Head => {
-                    let (taken, line_ends) =
-                        self.take_line(rest).map_err(|fault| self.broken(good, fault))?;
+                    let (taken, ended) =
+                        self.next_line(rest, to_head).map_err(|fault| self.broken(good, fault))?;
                     at += taken;
-                    if !line_ends {
-                        return Ok(at);
-                    }
-                    let line = std::mem::take(&mut self.line);
-                    let ended = self.end_line(&line, to_head).map_err(|fault| self.broken(good, fault))?;
-                    self.line = line;
-                    self.line.clear();
-                    if ended {
-                        good = at;
+                    match ended {
+                        LineEnd::Open => return Ok(at),
+                        LineEnd::Line => {}
+                        LineEnd::Head(_) => good = at,
                     }
                 }
             }
+        }
+    }
+
+    /// Parses the next bytes of a head, to its end and no further. Returns how many of them belong to it, and the head once
+    /// it is whole. `bytes` begin with the first byte of the head; `known` of them were given before.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn advance_head<'h>(
+        &mut self,
+        bytes: &'h [u8],
+        known: usize,
+        to_head: bool,
+    ) -> Result<(usize, Option<AnswerHead<'h>>), AnswerFault> {
+        let mut at = known;
+        loop {
+            match &self.state {
+                ResponseState::Head => {}
+                ResponseState::Broken(fault) => return Err(*fault),
+                _ => return Ok((at, None)),
+            }
+            let rest = bytes.get(at..).unwrap_or_default();
+            let (taken, ended) =
+                self.next_line(rest, to_head).map_err(|fault| self.broken(0, fault).fault)?;
+            at += taken;
+            match ended {
+                LineEnd::Open => return Ok((at, None)),
+                LineEnd::Line => {}
+                LineEnd::Head(whole) => {
+                    let text = bytes.get(..at).unwrap_or_default();
+                    return Ok((
+                        at,
+                        Some(AnswerHead::new(text, whole.status, whole.is_chunked, self.body())),
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Parses the next bytes of the body, and gives its data to `on_data`, without the coding. Returns how many of them
+    /// belong to it: all, unless it ends before.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance). What was given before it is good.
+    pub fn advance_body(
+        &mut self,
+        bytes: &[u8],
+        mut on_data: impl FnMut(&[u8]),
+    ) -> Result<usize, AnswerFault> {
+        match &mut self.state {
+            ResponseState::Chunked(body) => match body.walk(bytes, on_data) {
+                Ok(taken) => {
+                    if body.is_done() {
+                        self.state = ResponseState::Done;
+                    }
+                    Ok(taken)
+                }
+                Err(error) => Err(self.broken(0, error.into()).fault),
+            },
+            ResponseState::Length(left) => {
+                let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= taken as u64;
+                if *left == 0 {
+                    self.state = ResponseState::Done;
+                }
+                on_data(bytes.get(..taken).unwrap_or_default());
+                Ok(taken)
+            }
+            ResponseState::ToTheEnd => {
+                on_data(bytes);
+                Ok(bytes.len())
+            }
+            ResponseState::Broken(fault) => Err(*fault),
+            ResponseState::Head | ResponseState::Done => Ok(0),
+        }
+    }
+
+    /// Whether a head comes next, of an interim answer or of the answer.
+    pub fn awaits_head(&self) -> bool {
+        matches!(self.state, ResponseState::Head)
+    }
+
+    /// What delimits the body that comes next.
+    fn body(&self) -> AnswerBody {
+        match &self.state {
+            ResponseState::Length(length) => AnswerBody::Length(*length),
+            ResponseState::Chunked(_) => AnswerBody::Chunked,
+            ResponseState::ToTheEnd => AnswerBody::ToTheEnd,
+            ResponseState::Head | ResponseState::Done | ResponseState::Broken(_) => AnswerBody::Nothing,
         }
     }
 
@@ -225,48 +334,47 @@ impl ResponseTracker {
     }
 
     /// Takes bytes up to the end of a line, and checks each: a byte that cannot be part of a line is refused before the
-    /// line ends.
-    fn take_line(&mut self, bytes: &[u8]) -> Result<(usize, bool), AnswerFault> {
+    /// line ends. Returns how many they are, and what ends with them.
+    fn next_line(&mut self, bytes: &[u8], to_head: bool) -> Result<(usize, LineEnd), AnswerFault> {
         let end = bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
         let piece = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
-        let known = self.line.len();
-        self.line.extend_from_slice(piece);
         self.head.bytes = self.head.bytes.saturating_add(piece.len());
         if self.head.bytes > MAX_HEAD_BYTES {
             return Err(AnswerFault::TooLarge);
         }
-        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
-        // The last byte may be the CR of a CRLF.
-        let (line, has_cr) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
-        // The first wrong byte decides the error, in whatever pieces the bytes come.
-        for (at, byte) in line.iter().enumerate().skip(known.saturating_sub(1)) {
-            match (byte, self.head.status) {
-                (b'\r', _) => return Err(AnswerFault::LineEnd),
-                (_, None) if !fits_status_line(at, *byte) => return Err(AnswerFault::StatusLine),
-                (_, Some(_)) if !is_field_byte(*byte) => return Err(AnswerFault::Field(FieldFault::Value)),
-                _ => {}
-            }
+        if end.is_some() && self.line.is_empty() {
+            // The usual case: a line comes whole.
+            self.head.check(piece, 0)?;
+            return Ok((piece.len(), self.end_line(piece, to_head)?));
         }
-        if end.is_some() && !has_cr {
-            return Err(AnswerFault::LineEnd);
+        let known = self.line.len();
+        self.line.extend_from_slice(piece);
+        self.head.check(&self.line, known)?;
+        if end.is_none() {
+            return Ok((piece.len(), LineEnd::Open));
         }
-        Ok((piece.len(), end.is_some()))
+        let line = std::mem::take(&mut self.line);
+        let ended = self.end_line(&line, to_head)?;
+        self.line = line;
+        self.line.clear();
+        Ok((piece.len(), ended))
     }
 
-    /// Reads a line with its CRLF. Returns whether the head ends with it.
-    fn end_line(&mut self, line: &[u8], to_head: bool) -> Result<bool, AnswerFault> {
+    /// Reads a line with its CRLF.
+    fn end_line(&mut self, line: &[u8], to_head: bool) -> Result<LineEnd, AnswerFault> {
         let line = line.strip_suffix(b"\r\n").unwrap_or(line);
         let Some(status) = self.head.status else {
             let (status, is_http10) = status_line(line)?;
             self.head.status = Some(status);
             self.head.is_http10 = is_http10;
-            return Ok(false);
+            return Ok(LineEnd::Line);
         };
         if !line.is_empty() {
             self.head.field(line)?;
-            return Ok(false);
+            return Ok(LineEnd::Line);
         }
         self.state = self.framing(status, to_head)?;
+        let whole = WholeHead { status, is_chunked: self.head.is_chunked };
         if status < 200 {
             self.interim += 1;
             if self.interim > MAX_INTERIM {
@@ -274,7 +382,7 @@ impl ResponseTracker {
             }
             self.head = Head::default();
         }
-        Ok(true)
+        Ok(LineEnd::Head(whole))
     }
 
     /// The body that follows the head (RFC 9112, section 6.3), without the repairs.
@@ -303,6 +411,26 @@ impl ResponseTracker {
 }
 
 impl Head {
+    /// Checks the bytes of a line from `known` on; the line may not have ended. The first wrong byte decides the error, in
+    /// whatever pieces the bytes come.
+    fn check(&self, line: &[u8], known: usize) -> Result<(), AnswerFault> {
+        let (line, has_lf) = line.strip_suffix(b"\n").map_or((line, false), |line| (line, true));
+        // The last byte may be the CR of a CRLF.
+        let (line, has_cr) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
+        for (at, byte) in line.iter().enumerate().skip(known.saturating_sub(1)) {
+            match (byte, self.status) {
+                (b'\r', _) => return Err(AnswerFault::LineEnd),
+                (_, None) if !fits_status_line(at, *byte) => return Err(AnswerFault::StatusLine),
+                (_, Some(_)) if !is_field_byte(*byte) => return Err(AnswerFault::Field(FieldFault::Value)),
+                _ => {}
+            }
+        }
+        if has_lf && !has_cr {
+            return Err(AnswerFault::LineEnd);
+        }
+        Ok(())
+    }
+
     fn field(&mut self, line: &[u8]) -> Result<(), AnswerFault> {
         self.fields += 1;
         if self.fields > MAX_FIELDS {
@@ -311,11 +439,12 @@ impl Head {
         let (name, value) = field_line::split(line)?;
         if name.eq_ignore_ascii_case(b"content-length") {
             let length = field_line::number(value).ok_or(AnswerFault::Length)?;
-            // A second field with the same value changes nothing (RFC 9110, section 8.6).
-            if self.length.is_some_and(|known| known != length) {
+            // A second field with the same value changes nothing (RFC 9110, section 8.6). `2` and `02` are not the same.
+            let known = self.length.replace(length);
+            let digits = std::mem::replace(&mut self.length_digits, value.len());
+            if known.is_some_and(|known| (known, digits) != (length, value.len())) {
                 return Err(AnswerFault::Length);
             }
-            self.length = Some(length);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(AnswerFault::Coding);

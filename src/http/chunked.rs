@@ -20,11 +20,15 @@
 //!
 //! It serves both directions, keeps no data and allocates nothing.
 
+mod writer;
+
 use thiserror::Error;
 
 use super::head::is_field_byte;
 use super::{is_token_byte, malformed};
 use crate::reason::Denial;
+
+pub use self::writer::{LAST_CHUNK, put_chunk};
 
 /// Most digits of a chunk-size, leading zeros included: what fits 64 bits. The grammar has no bound, but readers have.
 pub const MAX_SIZE_DIGITS: u8 = 16;
@@ -210,7 +214,11 @@ impl Chunked {
         self.walk(bytes, |piece| data.extend_from_slice(piece))
     }
 
-    fn walk(&mut self, bytes: &[u8], mut on_data: impl FnMut(&[u8])) -> Result<usize, ChunkError> {
+    /// As [`advance`](Self::advance), and gives each piece of the data to `on_data`.
+    ///
+    /// # Errors
+    /// As `advance`. What was given before it is good.
+    pub fn walk(&mut self, bytes: &[u8], mut on_data: impl FnMut(&[u8])) -> Result<usize, ChunkError> {
         let mut rest = bytes;
         while self.state != ChunkedState::Done {
             let Some((byte, behind)) = rest.split_first() else { break };

@@ -2,10 +2,6 @@
 //!
 //! Nothing here can fail an exchange, hold its bytes back or change them.
 
-use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use ::http::{HeaderName, StatusCode};
-use pingora::http::ResponseHeader;
-
 use crate::cancels::{AnswerFacts, Asked, CancelAnswer, CancelOutcome, Moment, OperationSighting};
 use crate::catalog::OperationMethod;
 use crate::engine::{Exchange, moment};
@@ -37,18 +33,29 @@ impl Exchange {
     }
 
     /// The head of the backend's final answer has come.
-    pub(super) fn watch_answer(&mut self, response: &ResponseHeader) {
+    pub(super) fn watch_answer(
+        &mut self,
+        status: u16,
+        content_type: Option<&str>,
+        content_encoding: Option<&str>,
+    ) {
         let Some(method) = self.trace.call.as_ref().and_then(|call| call.method.operation) else { return };
         if method == OperationMethod::Cancel {
-            return self.cancel_answered(CancelAnswer::of_status(response.status.as_u16()));
+            return self.cancel_answered(CancelAnswer::of_status(status));
         }
         if self.engine().cancels().is_any_pending() {
-            self.watch_read(method, response);
+            self.watch_read(method, status, content_type, content_encoding);
         }
     }
 
     /// The same, of a request that may tell of an operation.
-    fn watch_read(&mut self, method: OperationMethod, response: &ResponseHeader) {
+    fn watch_read(
+        &mut self,
+        method: OperationMethod,
+        status: u16,
+        content_type: Option<&str>,
+        content_encoding: Option<&str>,
+    ) {
         // The request as it went out: the form of a GET that was sent as a POST may ask for some fields alone.
         let Some(request) = self.forwarding().map(|forwarding| forwarding.admitted.request()) else { return };
         let Some(call) = &self.trace.call else { return };
@@ -56,14 +63,14 @@ impl Exchange {
         if call.is_head_of_get {
             return;
         }
-        let (service, status) = (call.method.service.name.as_str(), response.status);
+        let service = call.method.service.name.as_str();
         let name = match method {
             OperationMethod::List => None,
             _ => Some(call.operation_name(method, &request.path)),
         };
         let is_gone = match method {
-            OperationMethod::Get => status == StatusCode::NOT_FOUND,
-            OperationMethod::Delete => status.is_success(),
+            OperationMethod::Get => status == 404,
+            OperationMethod::Delete => (200..300).contains(&status),
             _ => false,
         };
         if let (true, Some(name)) = (is_gone, &name) {
@@ -72,15 +79,14 @@ impl Exchange {
             return self.engine().record_ends(end);
         }
         // 206 is a part of an answer, which the client chose (RFC 9110, section 15.3.7).
-        if status != StatusCode::OK || method == OperationMethod::Delete {
+        if status != 200 || method == OperationMethod::Delete {
             return;
         }
-        let field = |name: HeaderName| response.headers.get(name).and_then(|value| value.to_str().ok());
         let watch = self.engine().cancels().watch(AnswerFacts {
             service,
             name: name.as_deref(),
-            content_type: field(CONTENT_TYPE),
-            content_encoding: field(CONTENT_ENCODING),
+            content_type,
+            content_encoding,
             is_masked: is_masked(request),
         });
         if let Some(forwarding) = self.forwarding_mut() {

@@ -40,26 +40,73 @@ pub(super) enum Cut {
     WithinTheAnswer,
 }
 
-impl UpstreamError {
-    /// Of an attempt that got a connection: with an answer, if only an interim one, or without; on a `reused`
-    /// connection or a new one.
-    pub(super) fn of(error: &Error, is_answered: bool, reused: bool) -> Self {
-        match error.etype() {
-            kind if is_timeout(kind) => Self::Timeout,
-            _ if is_answered => Self::Invalid,
-            _ if is_refused(error) => Self::Refused,
-            // Any bytes that came answer this request.
+/// An attempt that got a connection and failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BrokenAttempt {
+    pub(super) kind: BrokenKind,
+    /// Whether no backend can have acted on the request.
+    pub(super) is_unsent: bool,
+    /// Whether an answer has begun, if only an interim one.
+    pub(super) is_answered: bool,
+    /// Whether the time of the exchange was over.
+    pub(super) was_cut: bool,
+    /// Whether all of the request can be sent again.
+    pub(super) has_whole_request: bool,
+    /// Whether it failed as a kept connection fails that the backend has closed.
+    pub(super) is_worth_a_retry: bool,
+}
+
+/// What was seen of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BrokenKind {
+    /// Nothing, for too long.
+    Timeout,
+    /// The backend says over HTTP/2 that it has not begun.
+    Refused,
+    /// What came is not an answer.
+    Answer(AnswerFault),
+    /// The connection ended or broke.
+    Connection,
+    /// Anything else that is not an answer.
+    Other,
+}
+
+impl BrokenAttempt {
+    /// How it failed, on a `reused` connection or a new one.
+    pub(super) fn fault(&self, reused: bool) -> UpstreamError {
+        match self.kind {
+            BrokenKind::Timeout => UpstreamError::Timeout,
+            _ if self.is_answered => UpstreamError::Invalid,
+            BrokenKind::Refused => UpstreamError::Refused,
             // A server may say why it closes an idle connection (408) just as it is used again: it has no byte of the
             // request.
-            _ if reused && bad_answer(error) == Some(AnswerFault::Unasked) => Self::Stale,
-            _ if bad_answer(error).is_some() => Self::Invalid,
-            ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError if reused => {
-                Self::Stale
+            BrokenKind::Answer(AnswerFault::Unasked) | BrokenKind::Connection if reused => {
+                UpstreamError::Stale
             }
-            _ => Self::Invalid,
+            // Any other bytes that came answer this request.
+            BrokenKind::Answer(_) | BrokenKind::Connection | BrokenKind::Other => UpstreamError::Invalid,
         }
     }
+}
 
+impl BrokenKind {
+    /// Of an exchange that Pingora had.
+    pub(super) fn of(error: &Error) -> Self {
+        match error.etype() {
+            kind if is_timeout(kind) => Self::Timeout,
+            _ if is_refused(error) => Self::Refused,
+            kind => match (bad_answer(error), kind) {
+                (Some(fault), _) => Self::Answer(fault),
+                (None, ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError) => {
+                    Self::Connection
+                }
+                (None, _) => Self::Other,
+            },
+        }
+    }
+}
+
+impl UpstreamError {
     /// Of an attempt without a connection.
     pub(super) fn of_connect(error: &Error) -> Self {
         if is_tls(error.etype()) {

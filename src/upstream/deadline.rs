@@ -122,11 +122,6 @@ impl ConnectionDeadline {
         self.is_used.load(Ordering::Relaxed)
     }
 
-    /// Whether no unread byte has come, as far as the system knows.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.socket.peek(&mut [0; 1]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
-    }
-
     fn nanoseconds(&self, instant: Instant) -> u64 {
         u64::try_from(instant.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).max(1)
     }

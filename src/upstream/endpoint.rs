@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
 
+use super::connector::Http1Connector;
 use super::kept::IdleConnections;
 use super::outlier::{CircuitState, OutlierState};
-use super::settings::Outliers;
+use super::settings::{Outliers, Timeouts};
+use super::wire::UpstreamConnection;
 
 /// A backend's address, and everything that is needed to connect to it.
 #[derive(Debug)]
@@ -28,6 +31,9 @@ pub(super) struct Endpoint {
     pub(super) peer: HttpPeer,
     /// The same for checks, of which each has a connection of its own.
     pub(super) check_peer: HttpPeer,
+    pub(super) timeouts: Timeouts,
+    /// What opens connections over HTTP/1.
+    pub(super) http1: Http1Connector,
     /// Its idle connections. Kept like its outlier state, where they would be made in the same way.
     pub(super) kept: Arc<IdleConnections>,
 }
@@ -73,6 +79,29 @@ impl Attempt {
         self.endpoint.peer.clone()
     }
 
+    /// Opens a connection over HTTP/1, or takes one that is kept. Within `timeouts.connect`.
+    ///
+    /// # Errors
+    /// Where there is none to be had: no byte has left.
+    pub async fn connect(&self) -> Result<UpstreamConnection> {
+        let Endpoint { address, timeouts, http1, .. } = &*self.endpoint;
+        if let Some(connection) = http1.kept() {
+            return Ok(connection);
+        }
+        match tokio::time::timeout(timeouts.connect, http1.open(*address)).await {
+            Ok(connected) => connected,
+            Err(_) => {
+                let waited = format!("no connection to {address} within {:?}", timeouts.connect);
+                Error::e_explain(ErrorType::ConnectTimedout, waited)
+            }
+        }
+    }
+
+    /// Keeps a connection for the next exchange, or closes it where enough are kept.
+    pub fn keep(&self, connection: UpstreamConnection) {
+        self.endpoint.kept.put(connection);
+    }
+
     /// The exchange ended well.
     pub fn succeeded(&self) {
         self.endpoint.outlier_state.succeeded();
@@ -88,7 +117,7 @@ impl Attempt {
 
     /// How long the endpoint may say nothing.
     pub fn patience(&self) -> Duration {
-        self.endpoint.peer.options.read_timeout.unwrap_or_default()
+        self.endpoint.timeouts.response
     }
 
     /// It failed, and the endpoint is to blame. Returns how long it is left out for that.

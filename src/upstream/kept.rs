@@ -65,7 +65,7 @@ impl IdleConnections {
         loop {
             let (mut connection, since, _counted) = self.idle().connections.pop()?;
             if since.elapsed() < self.lifetime && connection.is_quiet() {
-                connection.line.used_again();
+                connection.is_used = true;
                 return Some(connection);
             }
         }

@@ -6,24 +6,23 @@ use std::sync::Arc;
 use pingora::connectors::L4Connect;
 use pingora::upstreams::peer::HttpPeer;
 
-use super::connector::Connector;
-use super::kept::IdleConnections;
+use super::connector::{Connector, Http1Connector};
 use super::secured::UpstreamConnector;
 use super::settings::{Protocol, UpstreamSettings};
 
-/// The peer at an address. Over HTTP/1 its connections are `kept` for each other, or none is.
+/// The peer at an address. Over HTTP/1 its connections come from `http1`.
 pub(super) fn peer(
     settings: &UpstreamSettings,
     secured: Option<&Arc<UpstreamConnector>>,
     address: SocketAddr,
-    kept: Option<&Arc<IdleConnections>>,
+    http1: Http1Connector,
 ) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
     let connector = match settings.protocol {
         Protocol::H1 => {
             peer.options.set_http_version(1, 1);
             // Pingora sees no TLS here: it is done below the stream that Pingora sees.
-            Connector::Http1 { secured: secured.cloned(), kept: kept.cloned() }
+            Connector::Http1(http1)
         }
         Protocol::H2c | Protocol::H2 => {
             if let Some(secured) = secured {

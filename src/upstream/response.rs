@@ -25,6 +25,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use crate::http::HeaderNames;
+use crate::http::answer::AnswerHead;
 pub use crate::http::answer::{MAX_FIELDS, MAX_HEAD_BYTES as MAX_BYTES, MAX_INTERIM};
 
 /// The fields that end here. Pingora writes `Transfer-Encoding` anew.
@@ -64,6 +65,71 @@ static ENDS_HERE: LazyLock<HeaderNames> = LazyLock::new(|| {
         "service-worker-allowed",
     ])
 });
+
+/// The name of a field in lower case, for a look-up.
+struct LowerCase {
+    short: [u8; LowerCase::SHORT],
+    length: usize,
+    long: Option<Box<[u8]>>,
+}
+
+impl LowerCase {
+    const SHORT: usize = 64;
+
+    fn of(name: &[u8]) -> Self {
+        let mut short = [0; Self::SHORT];
+        match short.get_mut(..name.len()) {
+            Some(space) => {
+                space.copy_from_slice(name);
+                space.make_ascii_lowercase();
+                Self { short, length: name.len(), long: None }
+            }
+            None => Self { short, length: 0, long: Some(name.to_ascii_lowercase().into()) },
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        let bytes = self.long.as_deref().or(self.short.get(..self.length)).unwrap_or_default();
+        // A name that was checked is ASCII.
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+/// The fields of a head over HTTP/1 that pass, as they were sent: without those that are listed above, those that
+/// `Connection` names, and those for which `replaced` says so of the name in lower case. A length passes once.
+/// `Transfer-Encoding` does not pass: the next message has a framing of its own.
+pub fn passing<'h>(head: &AnswerHead<'h>, replaced: impl Fn(&str) -> bool) -> Vec<(&'h [u8], &'h [u8])> {
+    let mut passing = Vec::with_capacity(16);
+    let mut nominated: Vec<&[u8]> = Vec::new();
+    let mut has_length = false;
+    for (name, value) in head.fields() {
+        let lower = LowerCase::of(name);
+        match lower.as_str() {
+            "connection" => {
+                let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                nominated.extend(options.filter(|option| !is_about_the_connection(option)));
+            }
+            "transfer-encoding" => {}
+            "content-length" if has_length => {}
+            "content-length" => {
+                has_length = true;
+                passing.push((name, value));
+            }
+            lower if ends_here(lower) || replaced(lower) => {}
+            _ => passing.push((name, value)),
+        }
+    }
+    if !nominated.is_empty() {
+        let is_named = |name: &[u8]| nominated.iter().any(|named| named.eq_ignore_ascii_case(name));
+        passing.retain(|(name, _)| name.eq_ignore_ascii_case(b"content-length") || !is_named(name));
+    }
+    passing
+}
+
+/// Options of `Connection` that name no field.
+fn is_about_the_connection(option: &[u8]) -> bool {
+    option.is_empty() || option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive")
+}
 
 fn ends_here(name: &str) -> bool {
     // RFC 9213 lets every CDN have its own: `Example-CDN-Cache-Control`.
@@ -247,5 +313,52 @@ mod tests {
             judge(200, Version::HTTP_11, &headers)
         };
         assert_eq!((many(MAX_FIELDS), many(MAX_FIELDS + 1).is_err()), (Ok(()), true));
+    }
+
+    /// Over both versions the same fields pass.
+    #[test]
+    fn what_passes_of_a_head_over_http1_is_what_ends_not_here() {
+        let fields = [
+            ("Connection", "close, X-Hop, content-length,, x y"),
+            ("connection", "keep-alive"),
+            ("Keep-Alive", "timeout=5"),
+            ("X-HOP", "a"),
+            ("Content-Length", "2"),
+            ("Date", "now"),
+            ("Alt-Svc", "h3"),
+            ("X-Accel-Redirect", "/x"),
+            ("Example-CDN-Cache-Control", "public"),
+            ("Set-Cookie", "a"),
+            ("Set-Cookie", "b"),
+            ("X-Own", "a"),
+        ];
+        let long = "x".repeat(100);
+        let fields: Vec<(&str, &str)> = fields.into_iter().chain([(long.as_str(), "a")]).collect();
+        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+        let mut tracker = crate::http::answer::ResponseTracker::new();
+        let (_, head) = tracker.advance_head(text.as_bytes(), 0, false).unwrap();
+        let passed: Vec<(&[u8], &[u8])> = passing(&head.unwrap(), |name| name == "date");
+
+        let parsed = fields.iter().map(|(name, value)| {
+            (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+        });
+        let mut map: HeaderMap = HeaderMap::new();
+        parsed.for_each(|(name, value)| {
+            map.append(name, value);
+        });
+        for name in ending(&map) {
+            map.remove(&name);
+        }
+        map.remove("date");
+        let names = |names: Vec<String>| {
+            let mut names: Vec<String> = names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+            names.sort();
+            names
+        };
+        let ours = passed.iter().map(|(name, _)| String::from_utf8(name.to_vec()).unwrap()).collect();
+        let theirs = map.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(names(ours), names(theirs));
+        assert_eq!(passed.len(), 5, "a length, two cookies, one of its own, a long one");
     }
 }

@@ -146,7 +146,7 @@ impl ExchangeStream {
             return Ok(());
         }
         let connection = self.connection()?;
-        if connection.line.is_used_again() && !connection.is_quiet() {
+        if connection.is_used && !connection.is_quiet() {
             self.is_over = true;
             return Err(io::ErrorKind::ConnectionReset.into());
         }

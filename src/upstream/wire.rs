@@ -2,21 +2,26 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::deadline::ConnectionDeadline;
 
-/// A connection, and what cuts it.
+/// A connection that has carried whole exchanges, if any.
 #[derive(Debug)]
-pub(super) struct UpstreamConnection {
+pub struct UpstreamConnection {
     pub(super) wire: UpstreamTransport,
-    pub(super) line: Arc<ConnectionDeadline>,
+    /// Whether it has carried an exchange before.
+    pub(super) is_used: bool,
+    /// What cuts it, where Pingora has had it.
+    pub(super) line: Option<Arc<ConnectionDeadline>>,
 }
 
 /// TCP, or TLS over it.
@@ -27,10 +32,42 @@ pub(super) enum UpstreamTransport {
 }
 
 impl UpstreamConnection {
+    pub(super) fn new(wire: UpstreamTransport) -> Self {
+        Self { wire, is_used: false, line: None }
+    }
+
+    /// Whether it has carried an exchange before.
+    pub fn is_used(&self) -> bool {
+        self.is_used
+    }
+
+    /// Whether TLS is spoken on it.
+    pub fn is_secured(&self) -> bool {
+        matches!(self.wire, UpstreamTransport::Secured(_))
+    }
+
+    /// What cuts it, for an exchange that Pingora has.
+    pub(super) fn line(&mut self) -> io::Result<&Arc<ConnectionDeadline>> {
+        if self.line.is_none() {
+            self.line = Some(ConnectionDeadline::open(self.wire.tcp())?);
+        }
+        let line = self.line.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        if self.is_used {
+            line.used_again();
+        }
+        Ok(line)
+    }
+
     /// Whether the backend has sent nothing since its last answer, not even the end of the connection.
     pub(super) fn is_quiet(&mut self) -> bool {
-        // The runtime may not know yet of bytes that came a moment ago.
-        !self.has_spoken() && self.line.is_quiet()
+        // Messages of TLS itself do not count, and are read first.
+        if self.is_secured() && self.has_spoken() {
+            return false;
+        }
+        // The runtime may not know yet of bytes that came a moment ago: it asks the system now and then, and a busy thread
+        // may not have asked for milliseconds. So the system is asked here.
+        let peeked = SockRef::from(self.wire.tcp()).peek(&mut [MaybeUninit::uninit(); 1]);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether the backend has sent something since its last answer, as far as the runtime knows. Messages of TLS
@@ -42,6 +79,15 @@ impl UpstreamConnection {
         });
         let read = pin!(tokio::task::unconstrained(read));
         read.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+}
+
+impl UpstreamTransport {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Secured(tls) => tls.get_ref().0,
+        }
     }
 }
 
@@ -96,5 +142,41 @@ impl AsyncWrite for UpstreamTransport {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
             Self::Secured(tls) => Pin::new(tls).poll_shutdown(context),
         }
+    }
+}
+
+impl AsyncRead for UpstreamConnection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for UpstreamConnection {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().wire).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().wire).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.wire.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_shutdown(context)
     }
 }

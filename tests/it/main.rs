@@ -37,6 +37,7 @@ mod decisions;
 mod desync;
 mod dev;
 mod drain;
+mod exchange;
 mod explain;
 mod faults;
 mod floods;

@@ -9,8 +9,10 @@
 //! is not one is an error here, and Pingora sees none of it. A body that is judged whole never gets to Pingora: it is read
 //! here ([`Http1Connection::collect`]), and Pingora reads one byte in its place ([`Http1Connection::show_body`]).
 
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -34,6 +36,9 @@ use crate::tls::Established;
 /// Most bytes that are kept for the next head, or of a first chunk that is waited for. Beyond it, nothing more is read.
 /// Pingora takes as much at once, and holds as much for sending.
 const MOST_KEPT: usize = 64 * 1024;
+
+/// How much of a body that is passed on is read at once.
+const READ_OF_A_BODY: usize = 32 * 1024;
 
 /// A connection and how much of it the request under way may still read.
 #[derive(Debug)]
@@ -105,6 +110,16 @@ impl BodyError {
                 None => Denial::new(Reason::ClientClosed, format!("the body could not be read: {error}")),
             },
             Self::Ended => Denial::new(Reason::RequestMalformed, self.to_string()),
+        }
+    }
+}
+
+impl BodyError {
+    /// The denial of a request whose body is passed on.
+    pub(super) fn passed_denial(self) -> Denial {
+        match self {
+            Self::Ended => Denial::new(Reason::ClientClosed, self.to_string()),
+            other => other.denial(|| Denial::new(Reason::BodyTooLarge, "the body grew beyond its bound")),
         }
     }
 }
@@ -237,8 +252,8 @@ impl Http1Connection {
 
     /// Reads on, and keeps what comes.
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut space = [0; 4096];
-        let mut buffer = ReadBuf::new(&mut space);
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut buffer = ReadBuf::uninit(&mut space);
         ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer))?;
         self.ended = buffer.filled().is_empty();
         self.kept.extend_from_slice(buffer.filled());
@@ -331,6 +346,66 @@ impl Http1Connection {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, *error)));
             }
             ready!(self.poll_more(context))?;
+        }
+    }
+}
+
+/// What an exchange of ours reads.
+impl Http1Connection {
+    /// Reads on in the body under way, and gives its data to `on_data`, without its coding. Ready with `true` once nothing of it
+    /// follows; what comes behind it is kept.
+    ///
+    /// # Errors
+    /// Where it breaks off, or is not well chunked.
+    pub(super) fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+        on_data: &mut dyn FnMut(&[u8]),
+    ) -> Poll<Result<bool, BodyError>> {
+        if self.is_between_requests() {
+            return Poll::Ready(Ok(true));
+        }
+        if self.kept.is_empty() {
+            if self.ended {
+                return Poll::Ready(Err(BodyError::Ended));
+            }
+            self.kept.reserve(READ_OF_A_BODY);
+            let read = ready!(pin!(self.inner.read_buf(&mut self.kept)).poll(context))?;
+            if read == 0 {
+                self.ended = true;
+                return Poll::Ready(Err(BodyError::Ended));
+            }
+        }
+        let length = match &mut self.chunks {
+            None => {
+                let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.kept.len());
+                on_data(self.kept.get(..length).unwrap_or_default());
+                self.left -= length as u64;
+                length
+            }
+            Some(chunks) => {
+                if std::mem::take(&mut chunks.followed) > 0 {
+                    // These were parsed from the beginning of the body, and their data was left where it was.
+                    chunks.body = Chunked::new();
+                }
+                chunks.body.walk(&self.kept, on_data)?
+            }
+        };
+        self.kept.advance(length);
+        let is_over = self.is_between_requests();
+        if is_over && self.kept.is_empty() {
+            // Nothing is held for a connection that waits.
+            self.kept = BytesMut::new();
+        }
+        Poll::Ready(Ok(is_over))
+    }
+
+    /// Keeps what comes after the request. Ready only where the connection broke: one that the client has half closed can
+    /// still take the answer.
+    pub(super) fn poll_broken(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        match ready!(self.poll_keep(context)) {
+            Err(error) => Poll::Ready(error),
+            Ok(()) => Poll::Pending,
         }
     }
 }

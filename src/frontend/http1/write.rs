@@ -117,7 +117,7 @@ pub(super) async fn answer(
 
 /// Ends a connection after its last answer. A client that is cut off while it sends may never read the answer (RFC 9112,
 /// section 9.6): so what it still sends is read for a moment.
-async fn linger(connection: &mut Http1Connection, is_unread: bool) {
+pub(super) async fn linger(connection: &mut Http1Connection, is_unread: bool) {
     if AsyncWriteExt::shutdown(connection).await.is_err() || !is_unread {
         return;
     }

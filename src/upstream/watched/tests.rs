@@ -3,7 +3,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::deadline::ConnectionDeadline;
 use super::super::wire::UpstreamTransport;
 use super::*;
 
@@ -15,8 +14,7 @@ async fn pair() -> (UpstreamConnection, TcpStream) {
     let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     let (tcp, theirs) = (ours.unwrap(), theirs.unwrap().0);
     theirs.set_nodelay(true).unwrap();
-    let line = ConnectionDeadline::open(&tcp).unwrap();
-    (UpstreamConnection { wire: UpstreamTransport::Plain(tcp), line }, theirs)
+    (UpstreamConnection::new(UpstreamTransport::Plain(tcp)), theirs)
 }
 
 fn kept() -> Arc<IdleConnections> {

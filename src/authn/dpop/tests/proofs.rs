@@ -225,7 +225,13 @@ fn a_weak_key_proves_nothing_though_the_token_names_it() {
     };
     let off_the_curve = json!({"kty": "EC", "crv": "P-256", "x": base64([1; 32]), "y": base64([1; 32])});
     let other_curve = json!({"kty": "EC", "crv": "secp256k1", "x": base64([1; 32]), "y": base64([1; 32])});
+    let small_order = {
+        let mut point = [0; 32];
+        point[0] = 1;
+        json!({"kty": "OKP", "crv": "Ed25519", "x": base64(point)})
+    };
     for (jwk, detail) in [
+        (small_order, "of small order"),
         (small, "has 1024 bits"),
         (weak_exponent, "public exponent 3"),
         (off_the_curve, "not a point of its curve"),

@@ -1,0 +1,233 @@
+//! An admitted exchange with a backend that speaks HTTP/1, carried by the gate itself.
+//!
+//! ```text
+//! choose ─► connect ─► request ─► relay ─┬─► Whole: the client has the answer, and it is recorded
+//!    ▲         │                    │    ├─► Broken: a part of it, and it is recorded
+//!    └── once ─┴────────────────────┘    └─► Refused: nothing of it; the front end answers and records
+//! ```
+
+mod client;
+mod relay;
+mod request;
+
+use std::future::poll_fn;
+
+use tracing::Instrument;
+
+pub use self::client::{ClientSide, SentAnswer};
+pub use self::relay::{Relay, RelayFailure, RelaySteps, RelayTimer, RelayTimes};
+use self::request::request_head;
+use super::attempts::no_permit;
+use super::failure::{BrokenAttempt, BrokenKind, UpstreamError};
+use super::steps::is_about_pages;
+use crate::decision::JudgedBody;
+use crate::engine::Exchange;
+use crate::http::answer::{AnswerFault, AnswerHead, PassedHead};
+use crate::reason::{Denial, Reason};
+use crate::respond::REQUEST_ID;
+use crate::upstream::http1::{BackendExchange, BackendFailure, COPIED};
+use crate::upstream::{UpstreamConnection, response};
+
+/// What became of an exchange.
+#[derive(Debug)]
+pub enum Forwarded {
+    /// The client has the answer. It is recorded.
+    Whole,
+    /// The client is gone, or has a part of the answer: its connection must not go on. It is recorded.
+    Broken,
+    /// No answer has begun. It is to be refused and recorded.
+    Refused(Denial),
+}
+
+/// Why an attempt was not the last one, or was.
+enum AttemptEnd {
+    /// The request is sent once more.
+    Again,
+    Denied(Denial),
+}
+
+impl From<Denial> for AttemptEnd {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+/// Forwards an admitted exchange to a backend that speaks HTTP/1, and its answer to `client`.
+pub async fn forward(exchange: &mut Exchange, client: &mut impl ClientSide) -> Forwarded {
+    let lines = exchange.log_span();
+    let carried = carry(exchange, client).instrument(lines).await;
+    let sent = client.sent();
+    match carried {
+        Ok(()) => {
+            exchange.note_success();
+            // Where nothing said before that the answer ends, it has no body.
+            exchange.watch_ended();
+            exchange.response_size = Some(sent.size);
+            exchange.record(sent.status);
+            Forwarded::Whole
+        }
+        Err(denial) => {
+            let denial = exchange.denial.take().unwrap_or(denial);
+            // An answer that has begun cannot be replaced; the broken connection tells the client.
+            if denial.reason() != Reason::ClientClosed && !client.has_begun() {
+                return Forwarded::Refused(denial);
+            }
+            exchange.denial = Some(exchange.worded(denial));
+            exchange.response_size = Some(sent.size);
+            exchange.record(sent.status);
+            Forwarded::Broken
+        }
+    }
+}
+
+/// Makes attempts until one is the last.
+async fn carry(exchange: &mut Exchange, client: &mut impl ClientSide) -> Result<(), Denial> {
+    exchange.forward().ok_or_else(no_permit)?;
+    exchange.begin_cancel();
+    let mut timer = RelayTimer::default();
+    loop {
+        exchange.choose().await?;
+        match attempt(exchange, client, &mut timer).await {
+            Ok(()) => return Ok(()),
+            Err(AttemptEnd::Again) => {}
+            Err(AttemptEnd::Denied(denial)) => return Err(denial),
+        }
+    }
+}
+
+/// One attempt at the endpoint that was chosen.
+async fn attempt(
+    exchange: &mut Exchange,
+    client: &mut impl ClientSide,
+    timer: &mut RelayTimer,
+) -> Result<(), AttemptEnd> {
+    let connection = connect(exchange).await?;
+    let mut backend = exchange.begin_attempt(connection)?;
+    let forwarding = exchange.forwarding().ok_or_else(no_permit)?;
+    let attempted = forwarding.attempt.as_ref().ok_or_else(no_permit)?;
+    let times = RelayTimes {
+        until: forwarding.slot.as_ref().and_then(|(_, until)| *until),
+        body_until: forwarding.body_until,
+        patience: attempted.attempt.patience(),
+    };
+    let mut relay = Relay::new(client, &mut backend, exchange, timer, times);
+    let Err(failure) = poll_fn(|context| relay.poll(context)).await else { return Ok(()) };
+    let is_unsent = backend.is_unsent();
+    drop(backend);
+    Err(exchange.broke(failure, is_unsent))
+}
+
+async fn connect(exchange: &mut Exchange) -> Result<UpstreamConnection, AttemptEnd> {
+    let forwarding = exchange.forwarding().ok_or_else(no_permit)?;
+    let attempted = forwarding.attempt.as_ref().ok_or_else(no_permit)?;
+    attempted.attempt.connect().await.map_err(|error| {
+        let detail = error.to_string();
+        if exchange.failed_to_connect(UpstreamError::of_connect(&error), &detail) {
+            AttemptEnd::Again
+        } else {
+            AttemptEnd::Denied(Denial::new(Reason::UpstreamUnavailable, detail))
+        }
+    })
+}
+
+impl Exchange {
+    /// Writes the judged request for a connection.
+    fn begin_attempt(
+        &mut self,
+        connection: UpstreamConnection,
+    ) -> Result<BackendExchange<UpstreamConnection>, Denial> {
+        let fields = self.outgoing_fields()?;
+        let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
+        if let Some(attempted) = &mut forwarding.attempt {
+            attempted.reused = connection.is_used();
+            let (upstream, address) = (attempted.attempt.upstream(), attempted.attempt.address());
+            tracing::debug!(upstream, %address, reused = attempted.reused, "the request goes to a backend");
+        }
+        let admitted = &forwarding.admitted;
+        let request = admitted.request();
+        let held = match admitted.body() {
+            JudgedBody::Held(body) => body.len(),
+            JudgedBody::Passed => 0,
+        };
+        let (head, has_chunks) = request_head(request, &fields, held.min(COPIED));
+        let is_secured = connection.is_secured();
+        let to_head = request.method == http::Method::HEAD;
+        let mut backend = BackendExchange::new(connection, is_secured, head, to_head, has_chunks);
+        if let JudgedBody::Held(body) = admitted.body() {
+            backend.send_held(body.clone());
+        }
+        Ok(backend)
+    }
+
+    /// An attempt with a connection has failed.
+    fn broke(&mut self, failure: RelayFailure, is_unsent: bool) -> AttemptEnd {
+        let (kind, was_cut) = match &failure {
+            RelayFailure::Denied(_) => (BrokenKind::Other, false),
+            RelayFailure::Backend(BackendFailure::Answer(fault)) => (BrokenKind::Answer(*fault), false),
+            RelayFailure::Backend(_) => (BrokenKind::Connection, false),
+            RelayFailure::Silent => (BrokenKind::Timeout, false),
+            RelayFailure::Cut => (BrokenKind::Timeout, true),
+        };
+        let denial = match failure {
+            RelayFailure::Denied(denial) => return AttemptEnd::Denied(denial),
+            RelayFailure::Backend(failure) => Denial::new(Reason::UpstreamInvalid, failure.to_string()),
+            RelayFailure::Silent => {
+                Denial::new(Reason::UpstreamTimeout, "the backend did nothing within `timeouts.response`")
+            }
+            RelayFailure::Cut => Denial::new(Reason::UpstreamTimeout, "the exchange was cut"),
+        };
+        let Some(forwarding) = self.forwarding() else { return AttemptEnd::Denied(no_permit()) };
+        let Some(attempted) = &forwarding.attempt else { return AttemptEnd::Denied(no_permit()) };
+        let broken = BrokenAttempt {
+            kind,
+            is_unsent,
+            is_answered: forwarding.begun > 0,
+            was_cut,
+            // What was passed on of a body is not held.
+            has_whole_request: attempted.passed == 0,
+            is_worth_a_retry: attempted.reused
+                && matches!(kind, BrokenKind::Connection | BrokenKind::Answer(AnswerFault::Unasked)),
+        };
+        if self.failed_on_connection(&broken, denial.detail()) {
+            AttemptEnd::Again
+        } else {
+            AttemptEnd::Denied(self.denial.take().unwrap_or(denial))
+        }
+    }
+}
+
+impl RelaySteps<UpstreamConnection> for Exchange {
+    fn passes(&mut self, data: usize, ends: bool) -> Result<(), Denial> {
+        Self::passes(self, data, ends)
+    }
+
+    fn head_came<'h>(&mut self, head: &AnswerHead<'h>) -> PassedHead<'h> {
+        let (is_interim, has_cors) = (head.is_interim(), self.has_cors());
+        let fields = response::passing(head, |name| match name {
+            "date" | REQUEST_ID => !is_interim,
+            name => has_cors && is_about_pages(name),
+        });
+        let mut passed = PassedHead::new(head, fields);
+        if !is_interim {
+            let field = |name| passed.field(name).and_then(|value| std::str::from_utf8(value).ok());
+            self.final_head_came(head.status, field("content-type"), field("content-encoding"));
+        }
+        passed.added = self.added_fields(head.status);
+        self.answer_passes(head.status);
+        passed
+    }
+
+    fn data_came(&mut self, data: &[u8]) {
+        self.watch_body(data, false);
+    }
+
+    fn answer_ended(&mut self) {
+        self.watch_ended();
+    }
+
+    fn keep(&mut self, connection: UpstreamConnection) {
+        if let Some(attempted) = self.forwarding().and_then(|forwarding| forwarding.attempt.as_ref()) {
+            attempted.attempt.keep(connection);
+        }
+    }
+}
