@@ -277,11 +277,11 @@ fn denied() -> Denial {
     }
 }
 
-/// The answer to a denial: its body, and its head as an HTTP/1 message.
+/// The answer to a denial, as an HTTP/1 message.
 fn refusal(denial: Denial) -> Sample {
     Sample::of(move || {
         let answer = respond::answer(black_box(&denial), "0123456789abcdef0123456789abcdef", None);
-        black_box((answer.http1_head(&[]), answer.body));
+        black_box(answer.http1_message(&[], true));
     })
 }
 
