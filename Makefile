@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-peers package lint check dashboard clean cmake
+.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers package lint check dashboard clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	@# Both programs: the demo starts the one that is the product. Cargo shows what it builds.
@@ -48,8 +48,20 @@ fuzz: cmake          ## every fuzz target for ten minutes, or FUZZ_SECONDS
 	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-bench: cmake         ## measure what is promised: decisions, the whole gate, loading a million grants
-	$(CARGO) bench --quiet --locked --bench bench -- $(BENCH_ARGS)
+# One profile for all: counts of two profiles cannot be compared. `soak` builds in a fraction of a release's time.
+BENCH_PROFILE ?= soak
+BENCH = $(CARGO) bench --quiet --locked --profile $(BENCH_PROFILE) --bench bench --
+
+bench: cmake         ## measure what is promised: decisions, the whole gate, a million grants; count instructions and system calls
+	$(BENCH) $(BENCH_ARGS)
+
+bench-check: cmake   ## fail where a stage or an exchange costs more than benches/budget.yaml allows
+	@./.ci/install-bench
+	$(BENCH) check
+
+bench-accept: cmake  ## make what is counted now the budget
+	@./.ci/install-bench
+	$(BENCH) accept
 
 PEERS_TARGET = $(or $(CARGO_TARGET_DIR),target)/peers
 bench-peers: cmake   ## opgate beside bare Pingora, HAProxy, nginx and Envoy, in one run (benches/peers/README.md)

@@ -1,4 +1,5 @@
-//! The performance that opgate promises, measured: `make bench`, or `cargo bench -- decide` for one part.
+//! The performance that opgate promises, measured: `make bench`, or `cargo bench -- decide` for one part. `check` compares
+//! counts with the budget and `accept` writes it (`counts.rs`).
 //!
 //! It prints a table, and fails if a promise is clearly broken: a decision whose time grows with the policy, or a grant
 //! that takes more memory than promised. Times are printed and not judged, because they depend on the machine. All
@@ -17,6 +18,7 @@
 )]
 
 mod cancels;
+mod counts;
 mod decide;
 mod gate;
 mod load;
@@ -32,6 +34,8 @@ use alloc_counter::AllocCounter;
 use cap::Cap;
 use mimalloc::MiMalloc;
 
+use self::counts::Part;
+
 #[global_allocator]
 static ALLOCATOR: Cap<AllocCounter<MiMalloc>> = Cap::new(AllocCounter(MiMalloc), usize::MAX);
 
@@ -44,7 +48,24 @@ fn main() -> ExitCode {
         load::load_tree(Path::new(tree));
         return ExitCode::SUCCESS;
     }
-    let wanted = |part: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == part);
+    if arguments == [counts::CALL_STAGES] {
+        counts::call_stages();
+        return ExitCode::SUCCESS;
+    }
+    let broken = match arguments.as_slice() {
+        [command] if command == "check" => counts::check().err().into_iter().collect(),
+        [command] if command == "accept" => counts::accept().err().into_iter().collect(),
+        parts => measure(parts),
+    };
+    for promise in &broken {
+        eprintln!("{promise}");
+    }
+    if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Measures the parts that are named, or all; gives the broken promises.
+fn measure(parts: &[String]) -> Vec<String> {
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|named| named == part);
     let mut broken = Vec::new();
     table::head();
     if wanted("gate") {
@@ -62,8 +83,11 @@ fn main() -> ExitCode {
     if wanted("load") {
         broken.extend(load::run());
     }
-    for promise in &broken {
-        eprintln!("{promise}");
+    let counted = [("stages", Part::Stages), ("exchanges", Part::Exchanges)];
+    let counted: Vec<Part> =
+        counted.into_iter().filter(|(part, _)| wanted(part)).map(|(_, part)| part).collect();
+    if !counted.is_empty() {
+        counts::show(&counted);
     }
-    if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    broken
 }

@@ -20,6 +20,7 @@ mod authority;
 mod believed;
 mod backends;
 mod bodies;
+mod budget;
 mod bystander;
 mod cancels;
 mod cel;
