@@ -92,9 +92,8 @@ impl Prepared {
     }
 }
 
-/// What there has to be for the calls of a stage that uses things up: those before counting, those of the count of
-/// allocations or instructions, and those of the measurement of time.
-const SUPPLY: usize = WARM + 2 * ONCE;
+/// What each sample has for the calls of a stage that uses things up: those before, and those that are counted or timed.
+const SUPPLY: usize = WARM + ONCE;
 
 /// Every stage, in the order of a request's way.
 pub const STAGES: &[Stage] = &[
