@@ -1,29 +1,10 @@
 //! Tests of the bytes of a text, many at a time.
 
-/// Bytes that are tested at once.
-const WIDTH: usize = 16;
-
-/// Whether `is` holds of every byte. `is` has to be comparisons that are joined by `&` and `|`, without a branch: then the
-/// compiler tests sixteen bytes with a few vector instructions.
+/// Whether `is` holds of every byte. `is` has to be comparisons that are joined by `&` and `|`, without a branch. All bytes
+/// are tested, also behind one of which it does not hold: so the compiler tests many with a few vector instructions.
 #[inline]
 pub(crate) fn all(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
-    let holds = |chunk: &[u8; WIDTH]| u128::from_ne_bytes(chunk.map(|byte| u8::from(!is(byte)))) == 0;
-    let (chunks, rest) = bytes.as_chunks::<WIDTH>();
-    if !chunks.iter().all(holds) {
-        return false;
-    }
-    match (bytes.last_chunk::<WIDTH>(), rest.first()) {
-        (_, None) => true,
-        // The last sixteen once more, since it holds of the first ones of them.
-        (Some(last), _) => holds(last),
-        (None, Some(first)) => {
-            let mut filled = [*first; WIDTH];
-            for (place, byte) in filled.iter_mut().zip(rest) {
-                *place = *byte;
-            }
-            holds(&filled)
-        }
-    }
+    bytes.iter().fold(0, |failing, byte| failing | u8::from(!is(*byte))) == 0
 }
 
 /// A table of the bytes of which `is` holds, for rules that are not a few comparisons.
