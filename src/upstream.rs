@@ -26,11 +26,12 @@ pub(crate) mod settings;
 mod watched;
 mod wire;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use foldhash::HashMap;
 
 use self::capacity::{Capacity, Overflow};
 use self::connector::Http1Connector;

@@ -21,8 +21,10 @@ mod overlap;
 mod route;
 mod trie;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 pub use self::route::{Route, RouteTarget, WrittenRoute};
 use self::trie::Trie;
@@ -171,7 +173,7 @@ fn distinct<'r>(
     reported: &mut HashSet<(usize, usize)>,
     report: &mut Report,
 ) -> Vec<&'r WrittenRoute> {
-    let mut same_shape: HashMap<_, Vec<(usize, &WrittenRoute)>> = HashMap::new();
+    let mut same_shape: HashMap<_, Vec<(usize, &WrittenRoute)>> = HashMap::default();
     let mut kept = Vec::new();
     for (index, entry) in routes {
         let (route, span) = *entry;

@@ -39,7 +39,7 @@ impl<'a> ResourceName<'a> {
         if !name.is_plain() {
             return Err(NotAResourceName::Segment);
         }
-        if name.0.split('/').count() % 2 == 1 {
+        if name.is_collection() {
             return Err(NotAResourceName::Unpaired);
         }
         Ok(name)
@@ -58,7 +58,7 @@ impl<'a> ResourceName<'a> {
     /// ancestors: whatever it means to a backend, it is not certain to lie below them.
     pub fn chain(self) -> impl Iterator<Item = &'a str> {
         let plain = self.is_plain();
-        let is_collection = self.0.split('/').count() % 2 == 1;
+        let is_collection = self.is_collection();
         let names = iter::successors(Some((self.0, is_collection)), move |(name, is_collection)| {
             let (rest, _) = name.rsplit_once('/').filter(|_| plain)?;
             let ancestor = if *is_collection { rest } else { rest.rsplit_once('/')?.0 };
@@ -79,8 +79,28 @@ impl<'a> ResourceName<'a> {
         }
     }
 
+    /// Whether it has an odd number of segments.
+    fn is_collection(self) -> bool {
+        self.0.bytes().filter(|byte| *byte == b'/').count().is_multiple_of(2)
+    }
+
+    /// Whether no segment is empty, `.` or `..`.
     fn is_plain(self) -> bool {
-        self.0.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+        // One pass over the bytes, because each decision asks. Of a segment it counts bytes, and how many of them are dots.
+        let is_odd = |length: usize, dots: usize| length == dots && length <= 2;
+        let (mut length, mut dots) = (0, 0);
+        for byte in self.0.bytes() {
+            if byte == b'/' {
+                if is_odd(length, dots) {
+                    return false;
+                }
+                (length, dots) = (0, 0);
+            } else {
+                length += 1;
+                dots += usize::from(byte == b'.');
+            }
+        }
+        !is_odd(length, dots)
     }
 }
 
@@ -92,6 +112,15 @@ mod tests {
 
     fn chain(name: &str) -> Vec<&str> {
         ResourceName::new(name).chain().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_plain_name_has_no_odd_segment(name in "[a.é/]{0,12}") {
+            let expected = name.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+            prop_assert_eq!(ResourceName::new(&name).is_plain(), expected);
+            prop_assert_eq!(ResourceName::new(&name).is_collection(), name.split('/').count() % 2 == 1);
+        }
     }
 
     #[test]
