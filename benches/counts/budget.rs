@@ -10,6 +10,10 @@ use serde::Deserialize;
 /// How far instructions may be from their budget, in percent of it.
 const SLACK: u64 = 5;
 
+/// Instructions that a row may always be from its budget. While a stage is counted, other threads and the allocator do a little
+/// too. A stage that grows by less than this is seen in the exchanges that it is a part of.
+const NOISE: u64 = 5_000;
+
 /// How far allocations may be from their budget: a cache that grows now and then makes a part of one.
 const ALLOCATIONS_SLACK: f64 = 0.5;
 
@@ -107,7 +111,9 @@ impl Comparison {
             budget.instructions,
             change * 100.0
         );
-        if cost.instructions * 100 > budget.instructions * (100 + SLACK) {
+        if cost.instructions.abs_diff(budget.instructions) <= NOISE {
+            // Neither more nor less, as far as can be said.
+        } else if cost.instructions * 100 > budget.instructions * (100 + SLACK) {
             self.exceeded.push(told);
         } else if cost.instructions * 100 < budget.instructions * (100 - SLACK) {
             self.fallen.push(told);

@@ -36,17 +36,25 @@ fn compared(allowed: Cost, cost: Cost) -> Comparison {
 
 #[test]
 fn five_percent_more_instructions_pass_and_one_more_does_not() {
-    assert_eq!(compared(stage(1000, 2.0), stage(1050, 2.0)), Comparison::default());
-    let exceeded = compared(stage(1000, 2.0), stage(1051, 2.0)).exceeded;
-    assert_eq!(exceeded, ["route: 1051 instructions, budget 1000 (+5.1 %)"]);
+    let compared = |counted| compared(stage(1_000_000, 2.0), stage(counted, 2.0));
+    assert_eq!(compared(1_050_000), Comparison::default());
+    assert_eq!(compared(1_050_001).exceeded, ["route: 1050001 instructions, budget 1000000 (+5.0 %)"]);
 }
 
 #[test]
 fn five_percent_fewer_instructions_are_told_and_do_not_fail() {
-    assert_eq!(compared(stage(1000, 2.0), stage(950, 2.0)), Comparison::default());
-    let comparison = compared(stage(1000, 2.0), stage(949, 2.0));
-    assert_eq!(comparison.fallen, ["route: 949 instructions, budget 1000 (-5.1 %)"]);
-    assert!(comparison.exceeded.is_empty());
+    let compared = |counted| compared(stage(1_000_000, 2.0), stage(counted, 2.0));
+    assert_eq!(compared(950_000), Comparison::default());
+    assert_eq!(compared(949_999).fallen, ["route: 949999 instructions, budget 1000000 (-5.0 %)"]);
+    assert!(compared(949_999).exceeded.is_empty());
+}
+
+#[test]
+fn what_other_threads_do_meanwhile_exceeds_no_budget() {
+    assert_eq!(compared(stage(1000, 2.0), stage(6000, 2.0)), Comparison::default());
+    assert_eq!(compared(stage(6000, 2.0), stage(1000, 2.0)), Comparison::default());
+    let exceeded = compared(stage(1000, 2.0), stage(6001, 2.0)).exceeded;
+    assert_eq!(exceeded, ["route: 6001 instructions, budget 1000 (+500.1 %)"]);
 }
 
 #[test]
