@@ -1,4 +1,4 @@
-//! Forwards what the engine has admitted: HTTP/1 to HTTP/1 by itself ([`forward`]), and where HTTP/2 is on one side, by Pingora
+//! Forwards what the engine has admitted: HTTP/1 to HTTP/1 by itself ([`forward()`]), and where HTTP/2 is on one side, by Pingora
 //! ([`Proxy`], the one `impl ProxyHttp`).
 //!
 //! What gets here is an [`Exchange`] in its admitted phase; the request that goes upstream is rebuilt from the judged one, and
