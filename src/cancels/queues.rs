@@ -1,4 +1,4 @@
-//! The order in which cancels came, by caller: which one goes where there is no room.
+//! The order in which cancels came, by caller. It says which cancel goes when the table is full.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

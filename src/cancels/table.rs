@@ -3,7 +3,7 @@
 //! Entries are in shards by a keyed hash of service and operation, each behind a lock that is held for one look. The hash
 //! stands for the name: two names with one hash are as likely as a guessed key, and then the second is not watched.
 //!
-//! The order in which they came is kept in queues by a keyed hash of service and caller. Where there is no room, the oldest
+//! The order in which they came is kept in queues by a keyed hash of service and caller. When the table is full, the oldest
 //! of the longest queue goes: a caller who makes up names of operations pushes out their own cancels.
 
 use std::collections::HashMap;

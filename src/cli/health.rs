@@ -23,7 +23,7 @@ pub struct HealthArgs {
     timeout: u64,
 }
 
-/// Exits 0 where the answer is yes, 1 where it is no or does not come, and 3 where the configuration does not say where to
+/// Exits 0 if the gate says yes, 1 if it says no or does not answer, and 3 if the configuration does not say where to
 /// ask.
 pub fn run(args: &HealthArgs) -> ExitCode {
     let mut report = Report::new();

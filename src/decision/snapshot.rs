@@ -21,7 +21,7 @@ pub struct Snapshot {
     /// Who may do what.
     pub policy: Arc<Policy>,
     /// The policy that belongs to the methods in force, where the service files beside `policy` do not load: a call has to
-    /// be allowed by both. By the new rules alone, an old method could be open to callers whom neither tree lets in.
+    /// be allowed by both. By the new rules alone, an old method could be open to callers that neither tree lets in.
     pub policy_of_methods: Option<Arc<Policy>>,
     /// Names the policy tree by its content: the first 12 hex digits of a SHA-256 over its files.
     pub revision: String,

@@ -220,7 +220,7 @@ impl Index {
         (entry.rows.1 > 0).then(|| self.bound_sets.get(span(entry.sets)).unwrap_or_default())
     }
 
-    /// The sets of principals that deny rules on a resource name, sorted; `None` where there are no rules.
+    /// The sets of principals that deny rules on a resource name, sorted; `None` if no deny rule stands on the resource.
     pub(super) fn denied_sets(&self, resource: ResourceId) -> Option<&[MemberId]> {
         self.denied_sets.get(&resource).map(|sets| &**sets)
     }

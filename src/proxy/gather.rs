@@ -17,7 +17,7 @@ const MOST: usize = 64 * 1024;
 /// Adds to a piece of a body what else has come. It waits for nothing.
 ///
 /// The beginning of a body is left as it is: Pingora keeps 64 KiB for a second attempt, and what is read here would be
-/// missing there. Beyond that there is no second attempt.
+/// missing there. Beyond that the request is not sent again.
 ///
 /// # Errors
 /// Where the client has broken the body off: what was read of it must not be taken for all of it.

@@ -8,7 +8,7 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// The most digits of a size.
 const DIGITS: usize = usize::BITS as usize / 4;
 
-/// Appends one chunk. No data is no chunk: an empty one would end the body.
+/// Appends one chunk. Without data it appends nothing, because an empty chunk ends the body.
 pub fn put_chunk(out: &mut BytesMut, data: &[u8]) {
     if data.is_empty() {
         return;

@@ -42,7 +42,7 @@ pub trait ClientSide {
     /// Whether the answer has begun, interim ones aside: no other can take its place.
     fn has_begun(&self) -> bool;
 
-    /// Writes what was put. Ready once all of it is out, or else there is no room for more.
+    /// Writes what was put. Ready once all of it is written. Until then, nothing more may be put.
     ///
     /// # Errors
     /// Where the client does not take it, or is gone.

@@ -252,7 +252,7 @@ pub struct Second {
     pub may_persist: bool,
 }
 
-/// Reads an answer with httparse; `None` where there is no whole head of a final one.
+/// Reads an answer with httparse. `None` if the head of a final answer is not whole.
 pub fn second(text: &[u8], to_head: bool) -> Option<Second> {
     let mut at = 0;
     loop {
