@@ -123,25 +123,34 @@ fn with(mut rules: Value, changes: Value) -> Value {
     rules
 }
 
+fn allowed() -> (u16, String) {
+    (200, String::new())
+}
+
 fn refused(status: u16, reason: &str) -> (u16, String) {
     (status, reason.to_owned())
+}
+
+/// A gate by whose rules a holder of a certificate may cancel, the certificate, and connections on which it has done so.
+async fn allowed_by_certificate(rules: &Value) -> (Changing, Leaf, Kept) {
+    let gate = Changing::start(rules.clone());
+    let leaf = gate.clients.issue_to(&[CI]);
+    let mut kept = gate.open(gate.holder(&leaf)).await;
+    assert_eq!(kept.ask(&cancel()).await, allowed());
+    (gate, leaf, kept)
 }
 
 #[tokio::test]
 async fn a_kept_connection_is_judged_by_the_rules_in_force_at_each_request() {
     let ours = callers("clients-ca.pem");
-    let gate = Changing::start(ours.clone());
-    let leaf = gate.clients.issue_to(&[CI]);
-    let mut kept = gate.open(gate.holder(&leaf)).await;
-    let allowed = (200, String::new());
-    assert_eq!(kept.ask(&cancel()).await, allowed);
+    let (gate, leaf, mut kept) = allowed_by_certificate(&ours).await;
     let bound = json!({ "cnf": { "x5t#S256": thumbprint(&leaf) } });
     let bound = cancel().bearer(&token_with("ana@example.com", bound));
-    assert_eq!(kept.ask(&bound).await, allowed);
+    assert_eq!(kept.ask(&bound).await, allowed());
 
     gate.change(with(ours.clone(), json!({ "client_identity": "audit", "client_scopes": null }))).await;
     assert_eq!(kept.ask(&cancel()).await, refused(401, "CREDENTIALS_MISSING"), "audit");
-    assert_eq!(kept.ask(&bound).await, allowed, "the gate asks for the certificate, and accepts it");
+    assert_eq!(kept.ask(&bound).await, allowed(), "the gate asks for the certificate, and accepts it");
 
     gate.change(with(ours.clone(), json!({ "client_scopes": [CLOUD_TRANSLATION] }))).await;
     assert_eq!(kept.ask(&cancel()).await, refused(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"), "scopes");
@@ -159,7 +168,7 @@ async fn a_kept_connection_is_judged_by_the_rules_in_force_at_each_request() {
 
     // Back to the first rules: the first outcome again.
     gate.change(ours).await;
-    assert_eq!(kept.ask(&cancel()).await, allowed);
+    assert_eq!(kept.ask(&cancel()).await, allowed());
 
     gate.change(callers("other-ca.pem")).await;
     let ana = cancel().bearer(&token("ana@example.com"));
@@ -188,11 +197,7 @@ async fn a_kept_connection_without_a_certificate_ends_where_one_is_required_by_n
 #[tokio::test]
 async fn a_broken_certificate_keeps_no_rule_for_clients_in_force() {
     let ours = callers("clients-ca.pem");
-    let gate = Changing::start(ours.clone());
-    let leaf = gate.clients.issue_to(&[CI]);
-    let mut kept = gate.open(gate.holder(&leaf)).await;
-    let allowed = (200, String::new());
-    assert_eq!(kept.ask(&cancel()).await, allowed);
+    let (gate, leaf, mut kept) = allowed_by_certificate(&ours).await;
 
     // Of another listener.
     let broken = "- {address: '127.0.0.1:0', tls: {certificates: [{cert: missing.pem, key: missing.pem}]}}\n";
@@ -200,7 +205,7 @@ async fn a_broken_certificate_keeps_no_rule_for_clients_in_force() {
     assert_eq!(kept.ask(&cancel()).await, refused(401, "CREDENTIALS_MISSING"));
     assert!(gate.gate.log().contains("missing.pem"), "{}", gate.gate.log());
     gate.change(ours.clone()).await;
-    assert_eq!(kept.ask(&cancel()).await, allowed);
+    assert_eq!(kept.ask(&cancel()).await, allowed());
 
     // Its own: it goes on with the certificate that it has.
     std::fs::write(gate.files.path().join("server.pem"), "half a file").unwrap();
