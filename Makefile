@@ -71,8 +71,9 @@ bench-peers: cmake   ## opgate beside bare Pingora, HAProxy, nginx and Envoy, in
 	python3 -B benches/peers/run.py $(if $(BENCH_TO),--to $(BENCH_TO)) $(BENCH_ARGS)
 
 package: cmake       ## the Debian package, in target/debian
-	@command -v cargo-deb >/dev/null || $(CARGO) install cargo-deb --locked
-	$(CARGO) build --locked --release --bin opgate
+	@./.ci/install-package-tools debian cargo-cyclonedx
+	./packaging/release
+	./packaging/sbom
 	./packaging/debian/build
 
 lint: cmake          ## format, clippy, docs, the shipped configuration
