@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers package lint check dashboard clean cmake
+.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers package package-test reproducible image chart day lint advisories check dashboard clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	@# Both programs: the demo starts the one that is the product. Cargo shows what it builds.
@@ -63,7 +63,8 @@ bench-accept: cmake  ## make what is counted now the budget
 	@./.ci/install-bench
 	$(BENCH) accept
 
-PEERS_TARGET = $(or $(CARGO_TARGET_DIR),target)/peers
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+PEERS_TARGET = $(TARGET)/peers
 bench-peers: cmake   ## opgate beside bare Pingora, HAProxy, nginx and Envoy, in one run (benches/peers/README.md)
 	@./.ci/install-peers
 	$(CARGO) build --quiet --locked --release --bin opgate
@@ -76,12 +77,28 @@ package: cmake       ## the Debian package, in target/debian
 	./packaging/sbom
 	./packaging/debian/build
 
+# The programs that `make test` or `make package` have built.
+PACKAGED = $(firstword $(wildcard $(TARGET)/release/opgate $(TARGET)/soak/opgate $(TARGET)/debug/opgate))
+package-test: cmake  ## the package under systemd: installed, upgraded under load, purged (needs root)
+	@./.ci/install-package-tools debian cargo-cyclonedx
+	$(CARGO) build --locked --bins
+	./packaging/sbom
+	python3 -B packaging/tests/package.py $(PACKAGED)
+
+reproducible: cmake  ## two release builds of this commit in two directories: they must have the same bytes
+	./packaging/tests/reproducible
+
 lint: cmake          ## format, clippy, docs, the shipped configuration
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
-	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
-	 else echo "cargo-deny is not installed: licences and bans are not checked"; fi
+	@./.ci/install-package-tools cargo-deny
+	$(CARGO) deny --log-level error check licenses bans sources
+
+advisories: cmake    ## known weaknesses of dependencies, by RustSec's database, where it can be fetched
+	@./.ci/install-package-tools cargo-deny
+	@if $(CARGO) deny --log-level off fetch db; then $(CARGO) deny check advisories; \
+	 else echo "the database of advisories cannot be fetched from here: dependencies are not compared with it"; fi
 
 check: cmake         ## load the shipped configuration and policies
 	$(CARGO) run --quiet --locked -- check --config config/opgate.yaml
