@@ -85,6 +85,25 @@ package-test: cmake  ## the package under systemd: installed, upgraded under loa
 	./packaging/sbom
 	python3 -B packaging/tests/package.py $(PACKAGED)
 
+image: cmake         ## the steps of the Dockerfile without a daemon, the image's files, and the image at work (needs root)
+	@./.ci/install-package-tools debian
+	$(CARGO) build --locked --bins
+	python3 -B packaging/tests/image.py $(PACKAGED)
+
+CHART_VENV = $(TARGET)/package-test/venv
+chart: cmake         ## the Helm chart: linted, rendered, checked by Kubernetes' schemas, and a gate that runs with it
+	@./.ci/install-package-tools debian
+	@test -x $(CHART_VENV)/bin/pip || python3 -m venv $(CHART_VENV)
+	@$(CHART_VENV)/bin/pip install --quiet --disable-pip-version-check -r packaging/tests/requirements.txt
+	$(CARGO) build --locked --bins
+	$(CHART_VENV)/bin/python -B packaging/tests/chart.py $(PACKAGED)
+
+DAY_REQUESTS ?= 20000
+day: cmake           ## a day in the life, under load: every event an operator knows, and no request lost (needs root)
+	@./.ci/install-package-tools debian
+	$(CARGO) build --locked --bins
+	OPGATE_DAY_REQUESTS=$(DAY_REQUESTS) python3 -B packaging/tests/day.py $(PACKAGED)
+
 reproducible: cmake  ## two release builds of this commit in two directories: they must have the same bytes
 	./packaging/tests/reproducible
 
