@@ -41,8 +41,11 @@ pub(super) struct FoundHost {
     pub(super) priority: u16,
     pub(super) weight: u16,
     /// Its addresses of each family that was asked for, or why that is not known.
-    pub(super) found: Vec<(AddressFamily, Result<Vec<IpAddr>, String>)>,
+    pub(super) found: FoundAddresses,
 }
+
+/// Addresses by family, or why they are not known.
+type FoundAddresses = Vec<(AddressFamily, Result<Vec<IpAddr>, String>)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum AddressFamily {
@@ -86,8 +89,8 @@ pub(super) async fn look_up(name: EndpointAddress, settings: DnsSettings) -> Nam
 const NO_ANSWER: &str = "no answer in time";
 const NO_NAME: &str = "there is no such name (NXDOMAIN)";
 
-/// The addresses of each family, or why they are not known; and how long they are good for.
-type Addresses = (Vec<(AddressFamily, Result<Vec<IpAddr>, String>)>, Option<Duration>);
+/// The addresses of a host, and how long they are good for.
+type Addresses = (FoundAddresses, Option<Duration>);
 
 impl SystemResolver {
     /// The addresses of a host.
@@ -217,7 +220,7 @@ async fn addresses(dns: &TokioResolver, name: &Name) -> Result<Addresses, NoAddr
 }
 
 /// What the file of hosts says, which goes before DNS.
-fn of_file(hosts: &Hosts, name: &Name) -> Option<Vec<(AddressFamily, Result<Vec<IpAddr>, String>)>> {
+fn of_file(hosts: &Hosts, name: &Name) -> Option<FoundAddresses> {
     let families = [(AddressFamily::V4, RecordType::A), (AddressFamily::V6, RecordType::AAAA)];
     let found = families.map(|(family, kind)| {
         let found = hosts.lookup_static_host(&Query::query(name.clone(), kind));

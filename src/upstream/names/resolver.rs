@@ -2,7 +2,7 @@
 //!
 //! It is made anew for each look-up, so a change of these files needs nothing of the gate.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::config::{
@@ -73,7 +73,7 @@ fn of_servers(servers: &[SocketAddr]) -> ResolverConfig {
     let servers = servers.iter().map(|server| {
         let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
         connections.iter_mut().for_each(|connection| connection.port = server.port());
-        NameServerConfig::new(IpAddr::from(server.ip()), true, connections.to_vec())
+        NameServerConfig::new(server.ip(), true, connections.to_vec())
     });
     ResolverConfig::from_parts(None, Vec::new(), servers.collect())
 }
