@@ -139,7 +139,7 @@ class Machine:
         """Every path that a package may leave behind, and the texts that list users."""
         passing = ("/proc", "/sys", "/dev", "/tmp", "/run/systemd", "/run/log", "/run/udev", "/run/dbus", "/run/user", "/var/tmp",
                    "/var/log/journal", "/var/log/apt", "/var/lib/dpkg", "/var/lib/apt", "/var/cache", "/var/lib/systemd/deb-systemd",
-                   "/root", "/var/lib/systemd/timers", "/var/lib/private", "/var/log/btmp", "/var/log/wtmp", "/var/log/dpkg.log",
+                   "/root", "/var/lib/systemd/timers", "/srv", "/var/lib/private", "/var/log/btmp", "/var/log/wtmp", "/var/log/dpkg.log",
                    "/var/log/alternatives.log", "/var/log/faillog", "/var/log/lastlog")
         # Notes of adduser, agetty, man and logrotate about themselves.
         notes = ("/run/adduser", "/run/agetty.reload", "/var/cache/man", "/var/lib/logrotate/status")

@@ -121,7 +121,7 @@ async def live(machine, issuer, second):
     assert machine.path("/var/log/opgate/audit.jsonl").stat().st_size > 0, "the gate writes on into the file that was rotated"
 
     # The second version takes over.
-    print((await inside("apt-get", "install", "--yes", "-q", "/root/second.deb")).splitlines()[-1])
+    print((await inside("apt-get", "install", "--yes", "-q", "/srv/second.deb")).splitlines()[-1])
     now = main_process(machine)
     assert now != first, "the service has the process of the first version"
     assert program_of(machine, now) == "/usr/bin/opgate"
@@ -165,9 +165,9 @@ def main():
         issuer = Issuer(directory)
         machine.boot()
         before = machine.files()
-        run("cp", first, machine.path("/root/first.deb"))
-        run("cp", second, machine.path("/root/second.deb"))
-        machine.run("apt-get", "install", "--yes", "-q", "/root/first.deb")
+        run("cp", first, machine.path("/srv/first.deb"))
+        run("cp", second, machine.path("/srv/second.deb"))
+        machine.run("apt-get", "install", "--yes", "-q", "/srv/first.deb")
         installed(machine)
         configure(machine, issuer)
         try:

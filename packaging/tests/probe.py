@@ -1,9 +1,8 @@
 """Asks a gate that runs on this machine."""
 
+import http.client
 import socket
 import time
-import urllib.error
-import urllib.request
 
 
 def free_port():
@@ -12,16 +11,24 @@ def free_port():
         return found.getsockname()[1]
 
 
-def status(port, path, token=None, host="api.example.com", method="GET"):
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method, headers={"Host": host})
+def ask(port, path, token=None, host=None, method="GET"):
+    """The status and the text of an answer; `(None, "")` where there is none."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    headers = {"Host": host or f"127.0.0.1:{port}"}
     if token:
-        request.add_header("Authorization", f"Bearer {token}")
+        headers["Authorization"] = f"Bearer {token}"
     try:
-        return urllib.request.urlopen(request, timeout=10).status
-    except urllib.error.HTTPError as error:
-        return error.code
-    except (urllib.error.URLError, ConnectionError):
-        return None
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except (OSError, http.client.HTTPException):
+        return None, ""
+    finally:
+        connection.close()
+
+
+def status(port, path, token=None, host="api.example.com", method="GET"):
+    return ask(port, path, token, host, method)[0]
 
 
 def until(what, found):
