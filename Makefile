@@ -3,7 +3,8 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers package package-test reproducible image chart day lint advisories check dashboard clean cmake
+.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers release-pgo package package-test \
+  reproducible image chart day lint advisories check dashboard clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	@# Both programs: the demo starts the one that is the product. Cargo shows what it builds.
@@ -71,24 +72,39 @@ bench-peers: cmake   ## opgate beside bare Pingora, HAProxy, nginx and Envoy, in
 	$(CARGO) build --quiet --locked --release --manifest-path benches/peers/Cargo.toml --target-dir $(PEERS_TARGET)
 	python3 -B benches/peers/run.py $(if $(BENCH_TO),--to $(BENCH_TO)) $(BENCH_ARGS)
 
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+PGO = $(abspath $(or $(CARGO_TARGET_DIR),target))/pgo
+PGO_SECONDS ?= 2
+release-pgo: cmake   ## a release that is optimised for the jobs of bench-peers, in target/pgo/use/*/release/opgate: two builds
+	@# The target is named, so that build scripts and macros are built without it.
+	rm -rf $(PGO)/profile
+	RUSTFLAGS="-Cprofile-generate=$(PGO)/profile" \
+	  $(CARGO) build --locked --release --bin opgate --target $(HOST) --target-dir $(PGO)/train
+	$(CARGO) build --quiet --locked --release --manifest-path benches/peers/Cargo.toml --target-dir $(PEERS_TARGET)
+	python3 -B benches/peers/train.py --opgate $(PGO)/train/$(HOST)/release/opgate --programs $(PEERS_TARGET)/release \
+	  --directory $(PGO)/run --profile $(PGO)/profile --seconds $(PGO_SECONDS)
+	"$$(./.ci/install-llvm-profdata)" merge -o $(PGO)/opgate.profdata $(PGO)/profile/*.profraw
+	RUSTFLAGS="-Cprofile-use=$(PGO)/opgate.profdata" \
+	  $(CARGO) build --locked --release --bin opgate --target $(HOST) --target-dir $(PGO)/use
+
 package: cmake       ## the Debian package, in target/debian
 	@./.ci/install-package-tools debian cargo-cyclonedx
 	./packaging/release
 	./packaging/sbom
 	./packaging/debian/build
 
-# The programs that `make test` or `make package` have built.
-PACKAGED = $(firstword $(wildcard $(TARGET)/release/opgate $(TARGET)/soak/opgate $(TARGET)/debug/opgate))
+# What the tests of packages pack: `make package-test PROGRAM=target/release/opgate` for what is shipped.
+PROGRAM ?= $(TARGET)/debug/opgate
 package-test: cmake  ## the package under systemd: installed, upgraded under load, purged (needs root)
 	@./.ci/install-package-tools debian cargo-cyclonedx
 	$(CARGO) build --locked --bins
 	./packaging/sbom
-	python3 -B packaging/tests/package.py $(PACKAGED)
+	python3 -B packaging/tests/package.py $(PROGRAM)
 
 image: cmake         ## the steps of the Dockerfile without a daemon, the image's files, and the image at work (needs root)
 	@./.ci/install-package-tools debian
 	$(CARGO) build --locked --bins
-	python3 -B packaging/tests/image.py $(PACKAGED)
+	python3 -B packaging/tests/image.py $(PROGRAM)
 
 CHART_VENV = $(TARGET)/package-test/venv
 chart: cmake         ## the Helm chart: linted, rendered, checked by Kubernetes' schemas, and a gate that runs with it
@@ -96,13 +112,13 @@ chart: cmake         ## the Helm chart: linted, rendered, checked by Kubernetes'
 	@test -x $(CHART_VENV)/bin/pip || python3 -m venv $(CHART_VENV)
 	@$(CHART_VENV)/bin/pip install --quiet --disable-pip-version-check -r packaging/tests/requirements.txt
 	$(CARGO) build --locked --bins
-	$(CHART_VENV)/bin/python -B packaging/tests/chart.py $(PACKAGED)
+	$(CHART_VENV)/bin/python -B packaging/tests/chart.py $(PROGRAM)
 
 DAY_REQUESTS ?= 20000
 day: cmake           ## a day in the life, under load: every event an operator knows, and no request lost (needs root)
 	@./.ci/install-package-tools debian
 	$(CARGO) build --locked --bins
-	OPGATE_DAY_REQUESTS=$(DAY_REQUESTS) python3 -B packaging/tests/day.py $(PACKAGED)
+	OPGATE_DAY_REQUESTS=$(DAY_REQUESTS) python3 -B packaging/tests/day.py $(PROGRAM)
 
 reproducible: cmake  ## two release builds of this commit in two directories: they must have the same bytes
 	./packaging/tests/reproducible

@@ -230,7 +230,7 @@ class Day:
     async def certificate_renewal(self):
         series = "opgate_certificate_expiry_timestamp_seconds"
         before = [gate.metric(series) for gate in self.gates]
-        text = "loaded again"
+        text = "a certificate was renewed"
         lines = self.lines(text)
         self.certificates.renew()
         for gate, ends in zip(self.gates, before):

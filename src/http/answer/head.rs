@@ -44,7 +44,7 @@ impl<'h> AnswerHead<'h> {
     pub fn fields(&self) -> impl Iterator<Item = (&'h [u8], &'h [u8])> + use<'h> {
         // Within a head that was checked, a CR stands before each LF and nowhere else.
         let lines = self.text.split(|byte| *byte == b'\n').skip(1);
-        lines.filter_map(|line| field_line::split(line.strip_suffix(b"\r")?).ok())
+        lines.filter_map(|line| field_line::cut(line.strip_suffix(b"\r")?))
     }
 
     /// Whether it is an interim answer (RFC 9110, section 15.2).
