@@ -255,7 +255,7 @@ class Day:
         good = (self.directory / path).read_text()
         failed, again = "the last good state stays in force", "loaded again"
         before, later = self.lines(failed), self.lines(again)
-        self.replace(path, good + "- role: roles/api.no_such_role\n  members: [user:eve@example.com]\n")
+        self.replace(path, good + "- role: [\n")
         await self.more(failed, before)
         await self.metrics('opgate_reload_last_successful{part="policy"}', lambda value: value == 0)
         await self.traffic(0.5)
@@ -278,7 +278,10 @@ class Day:
             load.backend_is_away = True
         await self.backends["127.0.0.1"].stop()
         await self.metrics(f'opgate_upstream_healthy{{endpoint="127.0.0.1:{BACKEND_PORT}"', lambda value: value == 0)
-        await self.traffic(0.2)
+        # Every client that wants something of the backend asks until it is back.
+        away = self.books.counts["away"]
+        while self.books.counts["away"] < away + 20:
+            await asyncio.sleep(0.1)
         for address in ("127.0.0.1", "127.0.0.3"):
             await self.backends[address].start(address, BACKEND_PORT)
         await self.more(back, later)
