@@ -8,22 +8,23 @@
 //! never does. An outlier is worse than the others; where there are no others, leaving it out would turn a request that
 //! may fail into one that must. So when every endpoint is ejected, they are used in turn as if none was.
 
-mod deadline;
+pub mod backend;
 mod health;
 mod outlier;
 pub mod response;
 mod capacity;
 mod connector;
+mod either;
 mod endpoint;
 pub mod http1;
+pub mod http2;
 mod instruments;
 mod kept;
 pub mod names;
-mod peer;
 pub mod rewrite;
 mod secured;
 pub(crate) mod settings;
-mod watched;
+mod shared;
 mod wire;
 
 use std::net::SocketAddr;
@@ -34,24 +35,26 @@ use std::time::{Duration, Instant};
 use foldhash::HashMap;
 
 use self::capacity::{Capacity, Overflow};
-use self::connector::Http1Connector;
+use self::connector::BackendConnector;
 use self::endpoint::Endpoint;
 use self::kept::IdleConnections;
 use self::names::ResolvedNames;
 use self::outlier::OutlierState;
 use self::secured::UpstreamConnector;
+use self::shared::SharedConnections;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 
 pub use self::capacity::UpstreamSlot;
-pub use self::deadline::{Deadline, is_used};
-pub use self::endpoint::Attempt;
+pub use self::connector::{ConnectError, ConnectFault};
+pub use self::either::Backend;
+pub use self::endpoint::{Attempt, Connected};
 pub use self::health::Checks;
 pub use self::instruments::{ERROR_KINDS, Instruments, UpstreamInstruments};
 pub use self::settings::{
     EndpointAddress, HealthCheck, Outliers, Protocol, Timeouts, UpstreamLimits, UpstreamSettings,
 };
-pub use self::watched::answer_fault;
+pub use self::shared::StreamLease;
 pub use self::wire::UpstreamConnection;
 
 /// Every upstream by name.
@@ -66,7 +69,6 @@ struct Pool {
     capacity: Arc<Capacity>,
     health_check: Option<HealthCheck>,
     total: Duration,
-    speaks_http1: bool,
     /// Why TLS to it is not possible.
     fault: Option<String>,
 }
@@ -145,11 +147,6 @@ impl Upstreams {
     /// Whether an upstream has another endpoint to try when this one fails.
     pub fn has_alternative(&self, permit: &Permit, failed: SocketAddr) -> bool {
         self.pool(permit).is_ok_and(|pool| pool.candidates(0, Some(failed)).next().is_some())
-    }
-
-    /// Whether the upstream that the call goes to speaks HTTP/1, and not HTTP/2.
-    pub fn speaks_http1(&self, permit: &Permit) -> bool {
-        self.pool(permit).is_ok_and(|pool| pool.speaks_http1)
     }
 
     /// Keeps the upstreams of `previous` that are still in use beside its own: a catalogue in force must find every
@@ -246,9 +243,10 @@ impl Pool {
             let kept = known.filter(|known| {
                 known.fingerprint == fingerprint && known.kept.lifetime() == settings.timeouts.idle
             });
+            let shared = kept.map(|known| known.shared.clone());
+            let shared = shared.unwrap_or_else(|| Arc::new(SharedConnections::new(settings.timeouts.idle)));
             let kept = kept.map(|known| known.kept.clone());
             let kept = kept.unwrap_or_else(|| Arc::new(IdleConnections::new(settings.timeouts.idle)));
-            let http1 = |kept| Http1Connector { secured: secured.clone(), kept };
             Arc::new(Endpoint {
                 upstream: name.clone(),
                 address: *address,
@@ -259,11 +257,10 @@ impl Pool {
                 is_checked: settings.health_check.is_some(),
                 outlier_state,
                 fingerprint,
-                peer: peer::peer(settings, secured.as_ref(), *address, http1(Some(kept.clone()))),
-                check_peer: peer::peer(settings, secured.as_ref(), *address, http1(None)),
                 timeouts: settings.timeouts,
-                http1: http1(Some(kept.clone())),
+                connector: BackendConnector { secured: secured.clone(), protocol: settings.protocol },
                 kept,
+                shared,
             })
         };
         // The same semaphore: requests that began before the reload still count.
@@ -275,7 +272,6 @@ impl Pool {
             capacity: capacity.cloned().unwrap_or_else(|| Arc::new(Capacity::new(settings.limits))),
             health_check: settings.health_check.clone(),
             total: settings.timeouts.total,
-            speaks_http1: settings.protocol == Protocol::H1,
         }
     }
 
