@@ -13,6 +13,7 @@ mod health;
 mod outlier;
 pub mod response;
 mod capacity;
+mod connect_error;
 mod connector;
 mod either;
 mod endpoint;
@@ -46,7 +47,7 @@ use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 
 pub use self::capacity::UpstreamSlot;
-pub use self::connector::{ConnectError, ConnectFault};
+pub use self::connect_error::{ConnectError, ConnectFault};
 pub use self::either::Backend;
 pub use self::endpoint::{Attempt, Connected};
 pub use self::health::Checks;

@@ -9,7 +9,8 @@ use crate::clock;
 
 thread_local! {
     /// The second that was written last, and how.
-    static WRITTEN: RefCell<(u64, HeaderValue)> = RefCell::new((u64::MAX, HeaderValue::from_static("")));
+    static WRITTEN: RefCell<(u64, HeaderValue)> =
+        const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
 }
 
 /// The current second. It is written once for each thread and second.

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connector::{BackendConnector, ConnectError};
+use super::connect_error::ConnectError;
+use super::connector::BackendConnector;
 use super::kept::IdleConnections;
 use super::outlier::{CircuitState, OutlierState};
 use super::settings::{Outliers, Protocol, Timeouts};

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Upstreams;
 use super::backend::{AnswerSink, BackendFailure, BackendSide};
-use super::connector::ConnectError;
+use super::connect_error::ConnectError;
 use super::endpoint::Endpoint;
 use super::http1::BackendExchange;
 use super::http2::{BackendStream, request_head};

@@ -4,7 +4,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::connector::ConnectError;
+use super::connect_error::ConnectError;
 use super::settings::Protocol;
 use crate::tls::ClientTls;
 

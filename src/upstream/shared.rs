@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
 
-use super::connector::{BackendConnector, ConnectError};
+use super::connect_error::ConnectError;
+use super::connector::BackendConnector;
 use super::kept::Counted;
 use super::wire::UpstreamTransport;
 use crate::http::answer::{MAX_FIELDS, MAX_HEAD_BYTES};

@@ -160,7 +160,6 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "admission",
             "assertion",
             "clock",
-            "decision",
             "engine",
             "http",
             "listener",
