@@ -3,14 +3,16 @@
 //! A check is made over the upstream's own protocol and TLS, each on a connection of its own: an old connection says
 //! little about a new one. Its answer is read as strictly as that to a request.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Method};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
 use super::Upstreams;
 use super::backend::{AnswerSink, BackendFailure, BackendSide};
@@ -26,8 +28,51 @@ use crate::http::answer::AnswerHead;
 const AGENT: &str = concat!("opgate/", env!("CARGO_PKG_VERSION"));
 
 /// The checks of a set of upstreams. They end with the value.
+#[derive(Default)]
+pub struct Checks {
+    tasks: HashMap<EndpointKey, RunningCheck>,
+}
+
+type EndpointKey = (Arc<str>, SocketAddr);
+
+/// The task that checks an endpoint. It ends with the value.
 #[derive(Debug)]
-pub struct Checks(#[expect(dead_code, reason = "its tasks end when it is dropped")] JoinSet<()>);
+struct RunningCheck {
+    endpoint: Arc<Endpoint>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for RunningCheck {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl std::fmt::Debug for Checks {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.tasks.keys()).finish()
+    }
+}
+
+impl Checks {
+    /// Checks the endpoints of these upstreams that are configured so, and no others. The checks of an endpoint that is the
+    /// same one go on: a name that changes often must not begin them anew each time.
+    pub fn turn_to(&mut self, upstreams: &Upstreams) {
+        let mut before = std::mem::take(&mut self.tasks);
+        for pool in upstreams.pools() {
+            let Some(check) = &pool.settings.health_check else { continue };
+            for endpoint in &pool.endpoints {
+                let key = (endpoint.upstream.clone(), endpoint.address);
+                let running = before.remove(&key).filter(|known| Arc::ptr_eq(&known.endpoint, endpoint));
+                let running = running.unwrap_or_else(|| RunningCheck {
+                    endpoint: endpoint.clone(),
+                    task: tokio::spawn(keep_checking(endpoint.clone(), check.clone())),
+                });
+                self.tasks.insert(key, running);
+            }
+        }
+    }
+}
 
 /// Why a check fails.
 #[derive(Debug, thiserror::Error)]
@@ -42,20 +87,6 @@ enum CheckFailure {
     Unwritable(#[from] http::Error),
     #[error("no answer in time")]
     Late,
-}
-
-impl Upstreams {
-    /// Begins to check the endpoints of upstreams that are configured so.
-    pub fn check(&self) -> Checks {
-        let mut tasks = JoinSet::new();
-        for pool in self.pools() {
-            let Some(check) = &pool.health_check else { continue };
-            for endpoint in &pool.endpoints {
-                tasks.spawn(keep_checking(endpoint.clone(), check.clone()));
-            }
-        }
-        Checks(tasks)
-    }
 }
 
 async fn keep_checking(endpoint: Arc<Endpoint>, check: HealthCheck) {

@@ -59,6 +59,7 @@ mod limits;
 mod methods;
 mod metrics;
 mod mixin;
+mod names;
 mod newcomer;
 mod observe;
 mod opaque;
