@@ -71,7 +71,7 @@ impl<'h> AnswerHead<'h> {
         };
         // Within a head that was checked, a CR stands before each LF and nowhere else.
         let lines = text.into_iter().flat_map(|text| text.split(|byte| *byte == b'\n').skip(1));
-        let of_text = lines.filter_map(|line| field_line::split(line.strip_suffix(b"\r")?).ok());
+        let of_text = lines.filter_map(|line| field_line::cut(line.strip_suffix(b"\r")?));
         let of_fields = fields.into_iter().flatten();
         of_text.chain(of_fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
     }
