@@ -87,6 +87,7 @@ mod shipped;
 mod slow;
 mod smoke;
 mod spellings;
+mod streams;
 mod tls;
 mod tokens;
 mod traces;
