@@ -18,6 +18,7 @@ import kubernetes_validate
 import yaml
 
 from machine import ROOT, run
+from pages import block, commands
 from probe import free_port, status, until
 from tokens import AUDIENCE, ISSUER, Issuer
 
@@ -196,6 +197,26 @@ def serve(program, given, directory):
         answering.kill()
 
 
+def guide(program, directory):
+    """The commands and the values of the guide, and the policy tree in them."""
+    given = yaml.safe_load(block("kubernetes.md", "yaml values"))
+    lint, install = (line.split(" ") for line in commands("kubernetes.md", "sh helm"))
+    assert lint == ["helm", "lint", str(CHART.relative_to(ROOT)), "--strict", "-f", "values.yaml"], lint
+    assert install[:-1] == ["helm", "upgrade", "--install", "gate", str(CHART.relative_to(ROOT)), "--namespace", "api",
+                            "-f", "values.yaml", "--set"], install
+    given.update(helm.parse_set_string(install[-1]))
+    report = helm.lint(CHART, given, strict=True)
+    assert not report["errors"], report
+    documents = render(given)
+    fits(documents)
+    assert documents["Deployment", "gate-opgate"]["spec"]["replicas"] == 3
+    mounted = directory / "guide"
+    mounted.mkdir()
+    mount(documents, {}, mounted)
+    # There is no such backend here: its name is not looked up.
+    run(program, "check", "--config", mounted / "opgate.yaml", "--set", 'upstreams.api.endpoints=["127.0.0.1:9000"]')
+
+
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as name:
@@ -223,6 +244,7 @@ def main():
         refused({**given, "replicas": "two"}, "replicas")
         refused({**given, "replica": 2}, "replica")
         refused({"policies": given["policies"]}, "upstreams")
+        guide(program, directory)
         serve(program, given, directory)
         print(f"chart: {len(everything)} documents, rendered by Helm {helm.helm_sdk_version()}, good in Kubernetes {', '.join(VERSIONS)}: "
               + ", ".join(sorted(f"{kind} {name}" for kind, name in everything)))

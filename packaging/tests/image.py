@@ -12,11 +12,13 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 
 from machine import ROOT, TARGET, base, needs, run
+from pages import commands
 from probe import free_port, status, until
 from tokens import Issuer
 
@@ -133,8 +135,13 @@ def main():
     needs("buildah", "debootstrap", "unshare", "setpriv")
     program = pathlib.Path(sys.argv[1]).resolve()
     builder(program)
+    # The guide's own command, with another builder.
+    build, start = (shlex.split(line) for line in commands("operations.md", "sh image"))
+    assert build[:2] == ["docker", "build"] and build[-3:] == ["-t", "opgate", "."], build
+    assert start[:4] == ["docker", "run", "--read-only", "--cap-drop=ALL"], start
+    os.chdir(ROOT)
     print(buildah("build", "--isolation", "chroot", "--pull-never", "--build-arg", f"BUILDER={BUILDER}", "--format", "docker",
-                  "--file", ROOT / "packaging/docker/Dockerfile", "--tag", IMAGE, ROOT))
+                  *build[2:-3], "-t", IMAGE, build[-1]))
     config = json.loads(buildah("inspect", "--type", "image", IMAGE))["Docker"]["config"]
     assert config["User"] == "65532:65532" and config["Entrypoint"] == ["/usr/bin/opgate"], config
     container = buildah("from", "--pull-never", IMAGE).strip()

@@ -17,6 +17,7 @@ import tempfile
 
 from load import Backend, Books, Load, kinds, read_log
 from machine import ROOT, TARGET, Machine, base, enter_network, needs, run
+from pages import commands
 from tokens import Issuer
 
 GATE = ("127.0.0.1", 8080)
@@ -73,6 +74,11 @@ def installed(machine):
     machine.run("opgate", "test", "/etc/opgate/policies")
 
 
+def follow(machine, kind, directory="/"):
+    """Runs the commands of the guide."""
+    return [machine.shell(f"cd {directory}; {command}") for command in commands("operations.md", f"sh package {kind}")]
+
+
 def main_process(machine):
     return int(machine.run("systemctl", "show", "--property", "MainPID", "--value", "opgate").strip())
 
@@ -96,7 +102,8 @@ async def live(machine, issuer, second):
     await Backend(books).start("127.0.0.1", 9000)
     inside = lambda *command: asyncio.to_thread(machine.run, *command)
 
-    await inside("systemctl", "enable", "--now", "opgate")
+    guide = lambda kind, directory="/": asyncio.to_thread(follow, machine, kind, directory)
+    await guide("start")
     # `Type=notify`: started means that it serves. Its keys may come a moment later.
     await inside("bash", "-c", "until opgate health --ready --config /etc/opgate/opgate.yaml; do sleep 0.1; done")
     all_kinds = kinds(issuer.tokens)
@@ -111,8 +118,11 @@ async def live(machine, issuer, second):
     await load.until_answered(500)
     first = main_process(machine)
 
-    # Files are read again, and the log is rotated, as cron has it done.
-    await inside("systemctl", "reload", "opgate")
+    # Files are read again, and the program takes over from itself; then the log is rotated, as cron has it done.
+    await guide("operate")
+    while main_process(machine) in (first, 0):
+        await asyncio.sleep(0.05)
+    first = main_process(machine)
     await load.until_answered(200)
     await inside("logrotate", "--force", "/etc/logrotate.d/opgate")
     await load.until_answered(500)
@@ -121,7 +131,8 @@ async def live(machine, issuer, second):
     assert machine.path("/var/log/opgate/audit.jsonl").stat().st_size > 0, "the gate writes on into the file that was rotated"
 
     # The second version takes over.
-    print((await inside("apt-get", "install", "--yes", "-q", "/srv/second.deb")).splitlines()[-1])
+    said = await guide("upgrade", "/srv/second")
+    assert "has not taken over" not in said[0], said[0]
     now = main_process(machine)
     assert now != first, "the service has the process of the first version"
     assert program_of(machine, now) == "/usr/bin/opgate"
@@ -129,10 +140,7 @@ async def live(machine, issuer, second):
     await inside("bash", "-c", f"for _ in $(seq 450); do kill -0 {first} 2>/dev/null || exit 0; sleep 0.1; done; exit 1")
     assert machine.run("systemctl", "is-active", "opgate").strip() == "active"
 
-    # An upgrade by hand, and one that cannot work: the running one serves on.
-    await inside("systemctl", "kill", "--signal=USR2", "--kill-who=main", "opgate")
-    while main_process(machine) in (now, 0):
-        await asyncio.sleep(0.05)
+    # An upgrade that cannot work: the running one serves on.
     third = main_process(machine)
     good = machine.path("/etc/opgate/opgate.yaml").read_text()
     machine.write("/etc/opgate/opgate.yaml", good + "no_such_key: 1\n")
@@ -165,9 +173,10 @@ def main():
         issuer = Issuer(directory)
         machine.boot()
         before = machine.files()
-        run("cp", first, machine.path("/srv/first.deb"))
-        run("cp", second, machine.path("/srv/second.deb"))
-        machine.run("apt-get", "install", "--yes", "-q", "/srv/first.deb")
+        for name, package in (("first", first), ("second", second)):
+            machine.path(f"/srv/{name}").mkdir()
+            run("cp", package, machine.path(f"/srv/{name}/{package.name}"))
+        follow(machine, "install", "/srv/first")
         installed(machine)
         configure(machine, issuer)
         try:
@@ -176,7 +185,7 @@ def main():
             print(machine.run("journalctl", "--no-pager", "--unit", "opgate", "--lines", "200"))
             raise
         # It serves while it is removed. What the operator wrote stays, and is all that stays.
-        machine.run("apt-get", "purge", "--yes", "-q", "opgate")
+        follow(machine, "remove")
         assert subprocess.run(machine.inside("pgrep", "-x", "opgate"), stdout=subprocess.DEVNULL).returncode == 1
         residue = sorted(machine.files() - before)
         assert residue == ["/etc/opgate", "/etc/opgate/keys.jwks.json"], residue

@@ -53,6 +53,8 @@ pub enum Kind {
     Prometheus,
     /// `yaml grafana`: dashboards that Grafana provisions.
     Grafana,
+    /// `sh package …`, `sh image`, `sh helm`, `yaml values`: what is installed. packaging/tests runs them.
+    Packaging,
     /// `text demo`: lines that the demo prints.
     Demo,
     /// `text picture`: a picture. Nothing runs it.
@@ -74,6 +76,8 @@ impl Kind {
             "yaml prometheus" => Self::Prometheus,
             "yaml grafana" => Self::Grafana,
             "yaml config" => Self::Configuration,
+            "sh package install" | "sh package start" | "sh package operate" | "sh package upgrade"
+            | "sh package remove" | "sh image" | "sh helm" | "yaml values" => Self::Packaging,
             "text demo" => Self::Demo,
             "text picture" => Self::Picture,
             _ => match info.strip_prefix("yaml ")?.split_once('=')? {
