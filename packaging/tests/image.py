@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 
-from machine import ROOT, TARGET, base, needs, run
+from machine import ROOT, TARGET, base, needs, run, stripped
 from pages import commands
 from probe import free_port, status, until
 from tokens import Issuer
@@ -134,7 +134,7 @@ def serve(root, config, directory):
 def main():
     needs("buildah", "debootstrap", "unshare", "setpriv")
     program = pathlib.Path(sys.argv[1]).resolve()
-    builder(program)
+    builder(stripped(program))
     # The guide's own command, with another builder.
     build, start = (shlex.split(line) for line in commands("operations.md", "sh image"))
     assert build[:2] == ["docker", "build"] and build[-3:] == ["-t", "opgate", "."], build

@@ -34,6 +34,13 @@ def needs(*programs):
         sys.exit(1 if os.environ.get("CI") == "true" else 0)
 
 
+def stripped(program):
+    """The program without what debuggers read, which would be most of a package."""
+    (TARGET / "package-test").mkdir(parents=True, exist_ok=True)
+    run("strip", "-o", TARGET / "package-test/opgate", program)
+    return TARGET / "package-test/opgate"
+
+
 def base():
     """A small Debian, made once."""
     directory = TARGET / "package-test" / "base"
@@ -139,10 +146,10 @@ class Machine:
         """Every path that a package may leave behind, and the texts that list users."""
         passing = ("/proc", "/sys", "/dev", "/tmp", "/run/systemd", "/run/log", "/run/udev", "/run/dbus", "/run/user", "/var/tmp",
                    "/var/log/journal", "/var/log/apt", "/var/lib/dpkg", "/var/lib/apt", "/var/cache", "/var/lib/systemd/deb-systemd",
-                   "/root", "/var/lib/systemd/timers", "/srv", "/var/lib/private", "/var/log/btmp", "/var/log/wtmp", "/var/log/dpkg.log",
+                   "/root", "/var/lib/systemd/timers", "/var/lib/private", "/var/log/btmp", "/var/log/wtmp", "/var/log/dpkg.log",
                    "/var/log/alternatives.log", "/var/log/faillog", "/var/log/lastlog")
         # Notes of adduser, agetty, man and logrotate about themselves.
-        notes = ("/run/adduser", "/run/agetty.reload", "/var/cache/man", "/var/lib/logrotate/status")
+        notes = ("/srv", "/run/adduser", "/run/agetty.reload", "/var/cache/man", "/var/lib/logrotate/status")
         text = self.shell("find / -xdev \\( -path /proc -o -path /sys -o -path /dev \\) -prune -o -print; find /run -print; "
                           "cat /etc/passwd /etc/group /etc/shadow /etc/gshadow | cut -d: -f1,3,4; find /var/lib/systemd/deb-systemd* -print")
         lines = set(text.splitlines())

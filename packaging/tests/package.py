@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 from load import Backend, Books, Load, kinds, read_log
-from machine import ROOT, TARGET, Machine, base, enter_network, needs, run
+from machine import ROOT, TARGET, Machine, base, enter_network, needs, run, stripped
 from pages import commands
 from tokens import Issuer
 
@@ -168,7 +168,7 @@ def main():
     base()
     enter_network()
     program = sys.argv[1] if len(sys.argv) > 1 else TARGET / "release/opgate"
-    first, second = build(program)
+    first, second = build(stripped(program))
     with tempfile.TemporaryDirectory() as directory, Machine("package") as machine:
         issuer = Issuer(directory)
         machine.boot()
