@@ -23,13 +23,17 @@ import tempfile
 import time
 
 from load import HOST, Backend, Books, Load, kinds, read_log
-from machine import needs, run
+from machine import ROOT, needs, run
 from probe import ask
 from tokens import AUDIENCE, ISSUER, Issuer
 
 NAME, DNS_PORT, BACKEND_PORT = "api.backends.test", 5353, 9000
 PLAIN, TLS = ("127.0.0.1", 8000), ("127.0.0.1", 8443)
 CLIENTS = 12
+# Where the clients of the load come from: HAProxy tells the gates so, which see connections from 127.0.0.1.
+CLIENT = "127.0.0.9"
+# Whether this version of the gate knows the PROXY protocol.
+KNOWS_PROXY_PROTOCOL = "proxy_protocol:" in (ROOT / "config/opgate.yaml").read_text()
 
 
 class Names(asyncio.DatagramProtocol):
@@ -85,10 +89,11 @@ class Gate:
         self.program, self.name = program, name
         self.listener, self.tls, self.admin = 8080 + number, 8450 + number, 9900 + number
         self.log_path, self.config = directory / f"{name}.log", directory / f"{name}.yaml"
+        behind = {"proxy_protocol": {"addresses": ["127.0.0.1/32"]}} if KNOWS_PROXY_PROTOCOL else {}
         self.config.write_text(json.dumps({
             "listeners": [
-                {"address": f"127.0.0.1:{self.listener}"},
-                {"address": f"127.0.0.1:{self.tls}",
+                {"address": f"127.0.0.1:{self.listener}", **behind},
+                {"address": f"127.0.0.1:{self.tls}", **behind,
                  "tls": {"certificates": [{"cert": "tls/server.pem", "key": "tls/server-key.pem"}]}}],
             "admin": {"address": f"127.0.0.1:{self.admin}"},
             "upstreams": {"api": {
@@ -151,7 +156,8 @@ class Day:
         self.books = Books()
         self.backends = {address: Backend(self.books) for address in ("127.0.0.1", "127.0.0.2", "127.0.0.3")}
         self.kinds = kinds(self.issuer.tokens)
-        self.loads = [Load(self.books, PLAIN, self.kinds), Load(self.books, TLS, self.kinds, self.certificates.context())]
+        self.loads = [Load(self.books, PLAIN, self.kinds, source=CLIENT),
+                      Load(self.books, TLS, self.kinds, self.certificates.context(), source=CLIENT)]
         self.seen = []
 
     def replace(self, name, text):
@@ -209,7 +215,6 @@ class Day:
 
     async def key_rotation(self):
         new, old = self.issuer.new_key(), self.issuer.key
-        text = "loaded again.*issuers|issuers.*loaded again|has changed its keys"
         reloads = [gate.metric('opgate_reloads_total{outcome="success",part="issuers"}') or 0 for gate in self.gates]
         # The new key is published before it signs, and the old one goes after its last token.
         self.replace("keys.jwks.json", self.issuer.jwks(old, new))
@@ -221,9 +226,9 @@ class Day:
         await asyncio.sleep(1)
         self.replace("keys.jwks.json", self.issuer.jwks(new))
         self.issuer.key = new
-        for gate in self.gates:
-            path = "/v1/projects/demo/operations/stale"
-            await until("a token of the old key is refused", lambda: ask(gate.listener, path, stale, HOST)[0] == 401)
+        # HAProxy leads these to both gates in turn, among the load's connections.
+        path = "/v1/projects/demo/operations/stale"
+        await until("a token of the old key is refused", lambda: {ask(PLAIN[1], path, stale, HOST)[0] for _ in range(8)} == {401})
         await self.traffic(0.3)
         return 'opgate_reloads_total{part="issuers"} rose; tokens of the old key are 401'
 
@@ -343,6 +348,8 @@ class Day:
         for path in sorted((self.directory / "audit").glob("*.jsonl*")):
             read_log(self.books, path.read_text().splitlines(), torn=True)
         wrong = self.books.disagreements()
+        told = {CLIENT} if KNOWS_PROXY_PROTOCOL else {"127.0.0.1"}
+        assert self.books.callers == told, f"the audit log names {self.books.callers} as clients, not {told}"
         print(f"{len(self.books.tries)} tries: {dict(self.books.counts)}; audit lines that the full disk cost: {self.books.lost}")
         assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong[:20])
 
@@ -358,7 +365,8 @@ def haproxy(directory, gates):
     for name, address, port in (("plain", PLAIN, "listener"), ("tls", TLS, "tls")):
         lines += [f"listen {name}", f" bind {address[0]}:{address[1]}", " option httpchk",
                   " http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host localhost", " http-check expect status 200"]
-        lines += [f" server {gate.name} 127.0.0.1:{getattr(gate, port)} check port {gate.admin} inter 200ms fall 1 rise 1" for gate in gates]
+        lines += [f" server {gate.name} 127.0.0.1:{getattr(gate, port)} check port {gate.admin} inter 200ms fall 1 rise 1"
+                  + (" send-proxy-v2" if KNOWS_PROXY_PROTOCOL else "") for gate in gates]
     path = directory / "haproxy.cfg"
     path.write_text("\n".join(lines) + "\n")
     return path

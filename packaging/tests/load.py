@@ -29,6 +29,7 @@ class Books:
         self.counts = collections.Counter()
         self.faults = []
         self.lost = 0
+        self.callers = set()
 
     def begin(self, kind):
         self.tries.append({"kind": kind, "outcome": None, "seen": 0, "logged": []})
@@ -52,8 +53,10 @@ class Books:
         """An audit line: of a request, or of lines that are missing before it."""
         payload = line["protoPayload"]
         self.lost += payload["metadata"].get("lost", 0)
-        number = number_of(payload.get("requestMetadata", {}).get("requestAttributes", {}).get("path", ""))
+        metadata = payload.get("requestMetadata", {})
+        number = number_of(metadata.get("requestAttributes", {}).get("path", ""))
         if number is not None:
+            self.callers.add(metadata["callerIp"])
             self.tries[number]["logged"].append((payload["metadata"]["decision"], line["httpRequest"]["status"]))
 
     def disagreements(self, logged=True):
@@ -78,7 +81,7 @@ class Books:
 
 def number_of(path):
     _, found, rest = path.partition("/operations/t")
-    return int(rest.split(":")[0]) if found else None
+    return int(rest.split(":")[0]) if found else None    # a question of the test itself
 
 
 class Kind:
@@ -142,9 +145,11 @@ class Backend:
 class Load:
     """Clients that send calls until they are told to stop."""
 
-    def __init__(self, books, address, kinds, tls=None):
+    def __init__(self, books, address, kinds, tls=None, source="127.0.0.1"):
         self.books, self.address, self.kinds = books, address, kinds
-        self.how = {"ssl": tls, "server_hostname": HOST} if tls else {}
+        self.how = {"local_addr": (source, 0)}
+        if tls:
+            self.how.update(ssl=tls, server_hostname=HOST)
         self.stopping = False
         self.backend_is_away = False
         self.tasks = []
