@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 
 use super::event::Event;
 use super::forwarding::{Attempted, ForwardingPhase};
+use super::own::HEALTH_PROBED;
 use super::timing::{Timing, stage_times};
 use super::{Engine, Live, moment};
 use crate::audit::LinePlace;
@@ -208,7 +209,8 @@ impl Exchange {
             self.end_cancel(forwarding);
         }
         let (permit, upstream) = match &phase {
-            Phase::Answered => return,
+            // A balancer asks every second: its probes are not requests.
+            Phase::Answered | Phase::Answering(HEALTH_PROBED) => return,
             Phase::Received | Phase::Answering(_) => (None, None),
             Phase::Admitted(admitted) => (Some(admitted.permit()), None),
             Phase::Forwarding(forwarding) => {
@@ -229,7 +231,7 @@ impl Exchange {
             request_id: &self.arrival.request_id,
             revision: &self.live.snapshot.revision,
             request: self.request.as_deref(),
-            peer: self.request.as_ref().and_then(|request| request.peer).or(self.peer),
+            peer: self.request.as_ref().and_then(|request| request.peer.socket()).or(self.peer),
             trace_context: self.trace_context,
             service_of_host: service_of_host(&self.live, self.request.as_deref(), &self.trace),
             trace: &self.trace,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::BytesMut;
 use pingora::http::ResponseHeader;
-use pingora::protocols::l4::stream::Stream as TcpStream;
+use pingora::protocols::l4::stream::Stream as PingoraStream;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
@@ -19,8 +19,9 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
+use super::client_socket::ClientSocket;
 use super::flood::FloodGuard;
-use super::minimum_rate::{MinimumRate, UNSENT_BYTES};
+use super::minimum_rate::MinimumRate;
 use crate::tls::Established;
 
 /// How much and how long a refused client's remaining bytes are read, so that a reset does not overtake the answer.
@@ -41,13 +42,13 @@ pub(crate) struct ClientStream {
 
 #[derive(Debug)]
 enum ClientTransport {
-    Plain(Box<TcpStream>),
+    Plain(Box<PingoraStream>),
     Tls(Box<TlsSession>),
 }
 
 #[derive(Debug)]
 struct TlsSession {
-    stream: BufWriter<TlsStream<tokio::net::TcpStream>>,
+    stream: BufWriter<TlsStream<ClientSocket>>,
     id: UniqueIDType,
     socket: Arc<SocketDigest>,
     established: Arc<Established>,
@@ -56,16 +57,19 @@ struct TlsSession {
 
 impl ClientStream {
     /// A connection without TLS, whose client takes what it is sent within `write_timeout`.
-    pub(crate) fn plain(tcp: tokio::net::TcpStream, write_timeout: Duration) -> Self {
-        let digest = socket_digest(&tcp);
-        let mut tcp = TcpStream::from(tcp);
-        tcp.set_socket_digest(digest);
-        Self::over(ClientTransport::Plain(Box::new(tcp)), write_timeout)
+    pub(crate) fn plain(socket: ClientSocket, write_timeout: Duration) -> Self {
+        let digest = socket_digest(&socket);
+        let mut stream: PingoraStream = match socket {
+            ClientSocket::Tcp(tcp) => tcp.into(),
+            ClientSocket::Unix(unix) => unix.into(),
+        };
+        stream.set_socket_digest(digest);
+        Self::over(ClientTransport::Plain(Box::new(stream)), write_timeout)
     }
 
     /// A connection whose handshake is over.
     pub(crate) fn tls(
-        stream: TlsStream<tokio::net::TcpStream>,
+        stream: TlsStream<ClientSocket>,
         established: Established,
         write_timeout: Duration,
     ) -> Self {
@@ -126,17 +130,10 @@ impl ClientStream {
     }
 }
 
-fn socket_digest(tcp: &tokio::net::TcpStream) -> SocketDigest {
+fn socket_digest(tcp: &ClientSocket) -> SocketDigest {
     use std::os::fd::AsRawFd;
 
     SocketDigest::from_raw_fd(tcp.as_raw_fd())
-}
-
-/// Bounds what the kernel holds unsent for a client.
-pub(super) fn bound_unsent(tcp: &tokio::net::TcpStream) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)?;
-    Ok(())
 }
 
 impl ClientTransport {

@@ -1,6 +1,5 @@
 //! What is written on an HTTP/1 connection: answers of ours, and the head that Pingora reads.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
@@ -13,7 +12,7 @@ use crate::decision::{Admitted, JudgedBody};
 use crate::engine::{Arrival, Exchange};
 use crate::frontend::answer::refusal;
 use crate::frontend::http::Http;
-use crate::http::{Framing, Version};
+use crate::http::{ConnectionPeer, Framing, Version};
 use crate::listener::{LINGER, LINGER_BYTES};
 use crate::reason::Denial;
 use crate::respond::ErrorResponse;
@@ -55,13 +54,13 @@ pub(super) fn stand_in(body: &[u8]) -> &[u8] {
 /// Answers a head that is not a request, records it, and closes. Its first byte came when it `began`.
 pub(super) async fn refuse_head(
     front: &Http,
-    peer: SocketAddr,
+    peer: ConnectionPeer,
     connection: Http1Connection,
     began: Option<Instant>,
     denial: Denial,
 ) {
     let arrival = Arrival::since(began.unwrap_or_else(Instant::now));
-    let exchange = front.engine.receive(arrival, Some(peer));
+    let exchange = front.engine.receive(arrival, peer.socket());
     refuse(front, connection, exchange, denial, false).await;
 }
 

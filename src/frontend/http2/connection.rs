@@ -5,7 +5,6 @@
 //! opened and which were handed on.
 
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -25,6 +24,7 @@ use super::account::StreamAccount;
 use super::request::{Incoming, RequestConnection};
 use crate::clock;
 use crate::frontend::http::{HTTP2_PREFACE, Http};
+use crate::http::ConnectionPeer;
 use crate::listener::flood::{ConnectionStats, Flood, FloodGuard};
 use crate::listener::window::{UPLOAD_BYTES, WIDE_WINDOW, WideWindow};
 use crate::listener::{Accepted, ConnectionSlot, LINGER, MADE_ROOM, WRITE_TIMEOUT, turned};
@@ -46,7 +46,7 @@ enum ConnectionEvent {
 /// A connection and what is under way on it.
 struct Http2<'f> {
     front: &'f Http,
-    peer: SocketAddr,
+    peer: ConnectionPeer,
     slot: Arc<ConnectionSlot>,
     connection: H2Connection,
     digest: Arc<Digest>,
@@ -96,7 +96,7 @@ impl<'f> Http2<'f> {
             connection,
             digest,
             established,
-            account: StreamAccount::new(front.engine.clone(), stats, peer),
+            account: StreamAccount::new(front.engine.clone(), stats, peer.socket()),
             requests: JoinSet::new(),
             draining: false,
             idle_since: Instant::now(),
@@ -224,6 +224,7 @@ impl<'f> Http2<'f> {
             connection: RequestConnection {
                 peer: self.peer,
                 port: self.front.port,
+                health_path: self.front.health_path.clone(),
                 established: self.established.clone(),
                 stalled: self.account.stats().stalled().clone(),
                 slot: self.slot.clone(),
