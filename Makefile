@@ -107,6 +107,6 @@ dashboard:           ## make config/mixin/dashboards/opgate.json from its source
 clean:
 	$(CARGO) clean
 
-# Pingora's zlib is built with cmake.
+# zlib-ng is built with cmake.
 cmake:
 	@command -v cmake >/dev/null || ./.ci/install-cmake

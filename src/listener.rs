@@ -39,6 +39,7 @@ use self::handshake::shake_hands;
 pub use self::instruments::Instruments;
 use self::instruments::ListenerInstruments;
 pub(crate) use self::instruments::{MADE_ROOM, WRITE_TIMEOUT};
+pub(crate) use self::minimum_rate::MinimumRate;
 pub use self::proxy_protocol::ProxyProtocol;
 use self::proxy_protocol::{HeaderError, read_header};
 pub use self::settings::{ListenerLimits, ListenerSettings, TcpKeepAlive};

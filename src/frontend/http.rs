@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use pingora::proxy::HttpProxy;
-
 use crate::engine::Engine;
 use crate::http::Path;
 use crate::listener::{Instruments, ListenAddress, ListenerLimits, ListenerSettings};
-use crate::proxy::Proxy;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 pub(super) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -15,8 +12,6 @@ pub(super) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// HTTP of either version on the connections of one listener.
 pub struct Http {
     pub(super) engine: Engine,
-    /// What forwards.
-    pub(super) proxy: Arc<HttpProxy<Proxy>>,
     pub(super) limits: ListenerLimits,
     instruments: Instruments,
     /// Whether HTTP/2 is spoken where TLS has not agreed on anything.
@@ -30,18 +25,17 @@ pub struct Http {
 }
 
 impl Http {
-    /// Serves what `engine` admits by `proxy`, on the listener at `address`.
+    /// Serves what `engine` admits, on the listener at `address`.
     pub fn new(
         address: &ListenAddress,
         settings: &ListenerSettings,
         limits: ListenerLimits,
         instruments: Instruments,
         engine: Engine,
-        proxy: Arc<HttpProxy<Proxy>>,
     ) -> Self {
         let health_path = settings.health_path.as_ref().map(|(path, _)| Arc::new(path.clone()));
         let (http2, name, port) = (settings.http2, address.to_string(), address.port());
-        Self { engine, proxy, limits, instruments, http2, name, port, health_path }
+        Self { engine, limits, instruments, http2, name, port, health_path }
     }
 
     /// Counts a connection that the gate has cut.

@@ -300,7 +300,7 @@ fn names_websocket(value: &HeaderValue) -> bool {
 
 /// The fields that a `Connection` value names, beside its own options.
 ///
-/// A list longer than any client sends is refused: each item costs a search, and Pingora has a bound as well.
+/// A list longer than any client sends is refused: each item costs a search.
 fn nominations(value: &HeaderValue) -> Result<Vec<String>, Denial> {
     const MOST: usize = 8;
     let text = value.to_str().map_err(|_| malformed("the header `connection` is not ASCII"))?;

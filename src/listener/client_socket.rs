@@ -1,7 +1,7 @@
 //! A client's connection below TLS and HTTP: TCP, or a Unix socket.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -64,15 +64,6 @@ fn bound_unsent(tcp: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)?;
     Ok(())
-}
-
-impl AsRawFd for ClientSocket {
-    fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Self::Tcp(tcp) => tcp.as_raw_fd(),
-            Self::Unix(unix) => unix.as_raw_fd(),
-        }
-    }
 }
 
 impl AsyncRead for ClientSocket {

@@ -88,6 +88,7 @@ mod shipped;
 mod slow;
 mod smoke;
 mod spellings;
+mod streams;
 mod tls;
 mod tokens;
 mod traces;

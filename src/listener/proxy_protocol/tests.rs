@@ -24,6 +24,8 @@ async fn read_in_pieces(bytes: &[u8], size: usize) -> (Result<ConnectionPeer, He
     if read.is_ok() {
         socket.read_to_end(&mut left).await.unwrap();
     }
+    // The writer may wait for room.
+    drop(socket);
     writing.await.unwrap();
     (read, left)
 }
