@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use self::address::ListenAddress;
-pub use self::client_socket::ClientSocket;
+pub use self::client_socket::{ClientSocket, TcpKeepAlive};
 pub(crate) use self::complaint::Complaint;
 pub use self::connection_limits::{ConnectionLimits, affordable};
 pub(crate) use self::connection_slot::ConnectionSlot;
@@ -42,7 +42,7 @@ pub(crate) use self::instruments::{MADE_ROOM, WRITE_TIMEOUT};
 pub(crate) use self::minimum_rate::MinimumRate;
 pub use self::proxy_protocol::ProxyProtocol;
 use self::proxy_protocol::{HeaderError, read_header};
-pub use self::settings::{ListenerLimits, ListenerSettings, TcpKeepAlive};
+pub use self::settings::{ListenerLimits, ListenerSettings};
 pub use self::socket::{ListenSocket, SocketOptions};
 pub use self::stalled::StalledFlag;
 pub(crate) use self::stream::{ClientStream, LINGER, LINGER_BYTES};

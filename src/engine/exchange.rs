@@ -10,7 +10,6 @@ use std::time::{Instant, SystemTime};
 
 use super::event::Event;
 use super::forwarding::{Attempted, ForwardingPhase};
-use super::own::HEALTH_PROBED;
 use super::timing::{Timing, stage_times};
 use super::{Engine, Live, moment};
 use crate::audit::LinePlace;
@@ -53,6 +52,9 @@ impl Arrival {
         Self { time, instant, request_id: trace_id.to_hex(), trace_id }
     }
 }
+
+/// The reason of a probe of the health path. It is in no audit line and no metric.
+pub(super) const HEALTH_PROBED: &str = "HEALTH_PROBED";
 
 /// A request and its answer.
 #[derive(Debug)]

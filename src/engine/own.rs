@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::json;
 
-use super::exchange::Phase;
+use super::exchange::{HEALTH_PROBED, Phase};
 use super::{Decision, Engine, Exchange};
 use crate::catalog::Exposure;
 use crate::decision::preflight;
@@ -18,9 +18,6 @@ use crate::reason::{CalledService, Denial, Reason};
 pub const KEYS_PUBLISHED: &str = "KEYS_PUBLISHED";
 /// The reason of a preflight that the gate answered.
 pub const PREFLIGHT_ANSWERED: &str = "PREFLIGHT_ANSWERED";
-
-/// The reason of a probe of the health path. It is in no audit line and no metric.
-pub(super) const HEALTH_PROBED: &str = "HEALTH_PROBED";
 
 /// The reason of a request for the metadata of a service.
 pub const RESOURCE_METADATA_PUBLISHED: &str = "RESOURCE_METADATA_PUBLISHED";

@@ -4,13 +4,40 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::minimum_rate::UNSENT_BYTES;
-use super::settings::TcpKeepAlive;
+
+/// Probes of connections on which nothing moves (tcp(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpKeepAlive {
+    /// How long nothing moves before the first.
+    pub idle: Duration,
+    /// Between two of them.
+    pub interval: Duration,
+    /// Unanswered ones that end the connection.
+    pub probes: u32,
+}
+
+impl Default for TcpKeepAlive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 6 }
+    }
+}
+
+impl TcpKeepAlive {
+    /// As the kernel is told.
+    fn options(self) -> socket2::TcpKeepalive {
+        socket2::TcpKeepalive::new()
+            .with_time(self.idle)
+            .with_interval(self.interval)
+            .with_retries(self.probes)
+    }
+}
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -122,8 +149,6 @@ impl AsyncWrite for ClientSocket {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::ListenAddress;
+use super::client_socket::TcpKeepAlive;
 use super::proxy_protocol::ProxyProtocol;
 use super::socket::SocketOptions;
 use crate::diagnostic::{Report, Span};
@@ -34,33 +35,6 @@ pub struct ListenerSettings {
     pub keep_alive: Option<TcpKeepAlive>,
     /// Where balancers ask how the gate is, and where that is written; `None` for nowhere.
     pub health_path: Option<(crate::http::Path, Span)>,
-}
-
-/// Probes of connections on which nothing moves (tcp(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpKeepAlive {
-    /// How long nothing moves before the first.
-    pub idle: Duration,
-    /// Between two of them.
-    pub interval: Duration,
-    /// Unanswered ones that end the connection.
-    pub probes: u32,
-}
-
-impl Default for TcpKeepAlive {
-    fn default() -> Self {
-        Self { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 6 }
-    }
-}
-
-impl TcpKeepAlive {
-    /// As the kernel is told.
-    pub(super) fn options(self) -> socket2::TcpKeepalive {
-        socket2::TcpKeepalive::new()
-            .with_time(self.idle)
-            .with_interval(self.interval)
-            .with_retries(self.probes)
-    }
 }
 
 /// Bounds of connections, and of what is read from them and written to them.

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use super::{caller, gate, status, talk};
 use crate::harness::{Gate, cancel, connect_from, tools};
+use crate::readme::pages::{Kind, Page};
 
 /// A running HAProxy. It ends with the value.
 struct Haproxy {
@@ -146,6 +147,23 @@ async fn haproxy_names_its_client_in_both_versions_and_in_a_header() {
             assert_eq!(gate.refused_connections(reason).await, 0, "{server}: {}", gate.log());
         }
     }
+}
+
+/// The sections on the page are HAProxy's own language.
+#[test]
+fn haproxy_accepts_the_page() {
+    if tools::said("haproxy", &["-v"]).is_none() {
+        assert!(std::env::var_os("CI").is_none(), "HAProxy is not installed: .ci/install-haproxy");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let shown = Page::read("docs/balancers.md").block(&Kind::Haproxy).text;
+    let config = folder.path().join("haproxy.cfg");
+    let frontend = "frontend front\n  mode tcp\n  bind 127.0.0.1:65000\n  default_backend gates\n";
+    std::fs::write(&config, format!("{DEFAULTS}{shown}{frontend}")).unwrap();
+    let output = Command::new("haproxy").args(["-c", "-f"]).arg(&config).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !told.contains("WARNING"), "{told}");
 }
 
 /// HAProxy asks the health path, and sends nothing to a gate that leaves: so no request is lost.
