@@ -56,6 +56,7 @@ mod keysets;
 mod leniency;
 mod layering;
 mod limits;
+mod listeners;
 mod methods;
 mod metrics;
 mod mixin;

@@ -53,6 +53,8 @@ pub enum Kind {
     Prometheus,
     /// `yaml grafana`: dashboards that Grafana provisions.
     Grafana,
+    /// `text haproxy`: sections of HAProxy's file. tests/it/listeners/balanced.rs has it check them.
+    Haproxy,
     /// `text demo`: lines that the demo prints.
     Demo,
     /// `text picture`: a picture. Nothing runs it.
@@ -74,6 +76,7 @@ impl Kind {
             "yaml prometheus" => Self::Prometheus,
             "yaml grafana" => Self::Grafana,
             "yaml config" => Self::Configuration,
+            "text haproxy" => Self::Haproxy,
             "text demo" => Self::Demo,
             "text picture" => Self::Picture,
             _ => match info.strip_prefix("yaml ")?.split_once('=')? {
