@@ -15,7 +15,7 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> ServiceLimits {
     fields.finish(report);
     let mut limits = ServiceLimits { all, methods: Vec::new() };
     for (name, key, node) in methods {
-        let Some(mut fields) = node.fields("the limits of a method", Spelling::Exact, report) else {
+        let Some(mut fields) = node.fields("`limits` of a method", Spelling::Exact, report) else {
             continue;
         };
         let own = read(&mut fields, report);
