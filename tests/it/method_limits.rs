@@ -20,7 +20,7 @@ fn limits(limits: &str) -> String {
 
 /// A wait whose JSON has this many bytes.
 fn padded(bytes: usize) -> Vec<u8> {
-    let mut body = b"{}".to_vec();
+    let mut body = br#"{"timeout": "0.001s"}"#.to_vec();
     body.resize(bytes, b' ');
     body
 }
