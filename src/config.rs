@@ -28,7 +28,7 @@ use crate::handover::Upgrade;
 use crate::http::TrustedProxies;
 use crate::listener::ListenerSettings;
 use crate::telemetry::Telemetry;
-use crate::upstream::UpstreamSettings;
+use crate::upstream::{DnsSettings, UpstreamSettings};
 
 /// A checked configuration: every value present and of its kind. References between sections hold.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct Config {
     pub admin: AdminSettings,
     /// The backends.
     pub upstreams: Vec<UpstreamSettings>,
+    /// How their names are looked up.
+    pub dns: DnsSettings,
     /// Which services are exposed, where, and to which upstream.
     pub services: Vec<ExposureSettings>,
     /// The issuers whose tokens are accepted.

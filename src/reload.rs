@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 
 use self::configuration::{InForce, files};
 pub use self::instruments::Instruments;
-use self::reading::{BackOff, BackgroundRead, Cause, DEADLINE, TRYING_AGAIN, aside};
+use self::reading::{BackgroundRead, Cause, DEADLINE, TRYING_AGAIN, aside};
 pub use self::status::ReloadStatus;
 use self::status::Telling;
 use self::watch::{FileChange, Roots, Watch};
@@ -71,7 +71,6 @@ pub struct Reloader {
     refresh: JoinHandle<()>,
     checks: Checks,
     lookups: Lookups,
-    lookups_again: BackOff,
     log: LogFilter,
     held: HeldParts,
     /// The issuers, services and policy directory that are in force; those of `config` may wait for the tree.
@@ -139,7 +138,8 @@ impl Reloader {
     pub fn new(started: Started, engine: Engine, instruments: Instruments) -> Self {
         let Started { origin, config, read_at, tls, lookups, log } = started;
         let refresh = keep_fresh(&engine.live().snapshot.authn);
-        let checks = engine.live().upstreams().check();
+        let mut checks = Checks::default();
+        checks.turn_to(engine.live().upstreams());
         let doors = config.listeners.iter().map(|listener| listener.address).zip(tls).collect();
         instruments.parts_loaded(clock::now());
         let pools = pools(&config);
@@ -153,7 +153,6 @@ impl Reloader {
             refresh,
             checks,
             lookups,
-            lookups_again: BackOff::default(),
             log,
             held: HeldParts::default(),
             issuers: config.issuers.clone(),
@@ -250,11 +249,7 @@ impl Reloader {
             self.want_shadow(retry);
         }
         self.begin_shadow();
-        if self.lookups_again.is_due(now) {
-            self.lookups.look_up_again();
-            // If no thread could be started for one, it is looked up later.
-            self.tell_names(TRYING_AGAIN);
-        }
+        self.lookups.begin_due(now);
         if self.configuration.may_begin() {
             let (origin, in_force) = (self.origin.clone(), self.in_force());
             self.read_at = clock::now();
@@ -283,7 +278,7 @@ impl Reloader {
             self.configuration.back_off.next(),
             self.tree.back_off.next(),
             self.shadow.back_off.next(),
-            self.lookups_again.next(),
+            self.lookups.next(),
             first,
         ];
         retries.into_iter().flatten().fold(now + release, Instant::min)

@@ -3,7 +3,7 @@
 //! [`Upstreams::choose`] and [`rewrite::outgoing`] both ask for a permit, which only policy can make: code that would
 //! forward a request without a decision does not compile.
 //!
-//! Endpoints are used in turn. One is left out while its health check fails (`check`) and for a while after it failed
+//! Endpoints are used in turn: of those with the lowest priority (SRV records have one), each by its weight. One is left out while its health check fails (`check`) and for a while after it failed
 //! several requests in a row (`outlier`). Checks may take out all: then there is no backend, which is 503. Ejection
 //! never does. An outlier is worse than the others; where there are no others, leaving it out would turn a request that
 //! may fail into one that must. So when every endpoint is ejected, they are used in turn as if none was.
@@ -23,13 +23,14 @@ mod peer;
 pub mod rewrite;
 mod secured;
 pub(crate) mod settings;
+mod turns;
 mod watched;
 mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use foldhash::HashMap;
 
@@ -37,9 +38,10 @@ use self::capacity::{Capacity, Overflow};
 use self::connector::Http1Connector;
 use self::endpoint::Endpoint;
 use self::kept::IdleConnections;
-use self::names::ResolvedNames;
+use self::names::{ResolvedEndpoint, ResolvedNames};
 use self::outlier::OutlierState;
 use self::secured::UpstreamConnector;
+use self::turns::Turns;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 
@@ -49,7 +51,7 @@ pub use self::endpoint::Attempt;
 pub use self::health::Checks;
 pub use self::instruments::{ERROR_KINDS, Instruments, UpstreamInstruments};
 pub use self::settings::{
-    EndpointAddress, HealthCheck, Outliers, Protocol, Timeouts, UpstreamLimits, UpstreamSettings,
+    DnsSettings, EndpointAddress, HealthCheck, Outliers, Protocol, Timeouts, UpstreamLimits, UpstreamSettings,
 };
 pub use self::watched::answer_fault;
 pub use self::wire::UpstreamConnection;
@@ -60,15 +62,16 @@ pub struct Upstreams {
 }
 
 struct Pool {
+    settings: Arc<UpstreamSettings>,
+    /// `None` for plain text.
+    secured: Option<Arc<UpstreamConnector>>,
     endpoints: Vec<Arc<Endpoint>>,
+    /// What the endpoints were made of.
+    resolved: Vec<ResolvedEndpoint>,
+    turns: Turns,
     /// Whose turn is next.
     turn: AtomicUsize,
     capacity: Arc<Capacity>,
-    health_check: Option<HealthCheck>,
-    total: Duration,
-    speaks_http1: bool,
-    /// Why TLS to it is not possible.
-    fault: Option<String>,
 }
 
 /// The state of an endpoint, for metrics.
@@ -108,6 +111,22 @@ impl Upstreams {
         Self { by_name: settings.iter().map(pool).collect() }
     }
 
+    /// The same upstreams with the addresses that `names` have now; `None` where all are the same. Endpoints that stay are the
+    /// same ones, with their connections and their checks. Those that go are not chosen any more; exchanges with them go on.
+    pub fn with_names(&self, names: &ResolvedNames) -> Option<Self> {
+        let mut is_other = false;
+        let pool = |(name, pool): (&String, &Arc<Pool>)| {
+            let resolved = names.endpoints(&pool.settings.endpoints);
+            if resolved == pool.resolved {
+                return (name.clone(), pool.clone());
+            }
+            is_other = true;
+            (name.clone(), Arc::new(pool.with_endpoints(resolved)))
+        };
+        let by_name = self.by_name.iter().map(pool).collect();
+        is_other.then_some(Self { by_name })
+    }
+
     /// Takes a place at the upstream that the call goes to, or waits for one. Returns the deadline of the exchange;
     /// `None` for no limit.
     ///
@@ -117,7 +136,8 @@ impl Upstreams {
         let pool = self.pool(permit)?;
         match pool.capacity.take().await {
             Ok(place) => {
-                Ok((place, Instant::now().checked_add(permit.call().method.limits.total(pool.total))))
+                let total = permit.call().method.limits.total(pool.settings.timeouts.total);
+                Ok((place, Instant::now().checked_add(total)))
             }
             Err(full) => {
                 let (name, limits) = (name(permit), &pool.capacity.limits);
@@ -142,7 +162,7 @@ impl Upstreams {
         let pool = self.pool(permit)?;
         pool.next(failed).ok_or_else(|| {
             let denial = unavailable(format!("upstream `{}` has no endpoint to try", name(permit)));
-            match &pool.health_check {
+            match &pool.settings.health_check {
                 // Before the next check, nothing changes.
                 Some(check) if !pool.endpoints.is_empty() => denial.retry_after(check.interval),
                 _ => denial,
@@ -157,7 +177,7 @@ impl Upstreams {
 
     /// Whether the upstream that the call goes to speaks HTTP/1, and not HTTP/2.
     pub fn speaks_http1(&self, permit: &Permit) -> bool {
-        self.pool(permit).is_ok_and(|pool| pool.speaks_http1)
+        self.pool(permit).is_ok_and(|pool| pool.settings.protocol == Protocol::H1)
     }
 
     /// Keeps the upstreams of `previous` that are still in use beside its own: a catalogue in force must find every
@@ -181,7 +201,7 @@ impl Upstreams {
     pub fn faults(&self) -> Vec<(&str, &str)> {
         let pools = self.by_name.iter();
         let mut faults: Vec<_> =
-            pools.filter_map(|(name, pool)| Some((name.as_str(), pool.fault.as_deref()?))).collect();
+            pools.filter_map(|(name, pool)| Some((name.as_str(), pool.secured.as_ref()?.fault()?))).collect();
         faults.sort_unstable();
         faults
     }
@@ -239,51 +259,37 @@ impl Pool {
     fn new(settings: &UpstreamSettings, names: &ResolvedNames, previous: Option<&Self>) -> Self {
         let secured =
             settings.tls.as_ref().map(|tls| Arc::new(UpstreamConnector::new(&tls.client, settings.protocol)));
-        let fingerprint = secured.as_ref().map(|secured| secured.fingerprint());
-        let name: Arc<str> = settings.name.as_str().into();
-        let endpoint = |address: &SocketAddr| {
-            let known =
-                previous.and_then(|pool| pool.endpoints.iter().find(|known| known.address == *address));
-            let outlier_state = known.map(|known| known.outlier_state.clone());
-            let outlier_state = outlier_state.unwrap_or_else(|| Arc::new(OutlierState::new(Instant::now())));
-            if previous.is_some_and(|pool| pool.health_check.is_none()) {
-                // Where checks are turned on again, the results of earlier ones no longer count.
-                outlier_state.checked(true);
-            }
-            // An open connection was verified under the old TLS settings: it may only be used if they are the same.
-            let kept = known.filter(|known| {
-                known.fingerprint == fingerprint && known.kept.lifetime() == settings.timeouts.idle
-            });
-            let kept = kept.map(|known| known.kept.clone());
-            let kept = kept.unwrap_or_else(|| Arc::new(IdleConnections::new(settings.timeouts.idle)));
-            let http1 = |kept| Http1Connector { secured: secured.clone(), kept };
-            Arc::new(Endpoint {
-                upstream: name.clone(),
-                address: *address,
-                authority: secured
-                    .as_ref()
-                    .map_or_else(|| address.to_string(), |secured| secured.server_name().to_owned()),
-                outliers: settings.outliers,
-                is_checked: settings.health_check.is_some(),
-                outlier_state,
-                fingerprint,
-                peer: peer::peer(settings, secured.as_ref(), *address, http1(Some(kept.clone()))),
-                check_peer: peer::peer(settings, secured.as_ref(), *address, http1(None)),
-                timeouts: settings.timeouts,
-                http1: http1(Some(kept.clone())),
-                kept,
-            })
-        };
+        let resolved = names.endpoints(&settings.endpoints);
         // The same semaphore: requests that began before the reload still count.
         let capacity = previous.map(|pool| &pool.capacity).filter(|known| known.limits == settings.limits);
+        let capacity = capacity.cloned().unwrap_or_else(|| Arc::new(Capacity::new(settings.limits)));
+        let endpoint = |new: &ResolvedEndpoint| endpoint(settings, secured.as_ref(), new.address, previous);
         Self {
-            endpoints: names.addresses(&settings.endpoints).iter().map(endpoint).collect(),
-            fault: secured.as_ref().and_then(|secured| secured.fault()).map(str::to_owned),
+            endpoints: resolved.iter().map(endpoint).collect(),
+            turns: Turns::of(&resolved),
+            resolved,
+            settings: Arc::new(settings.clone()),
+            secured,
             turn: AtomicUsize::new(0),
-            capacity: capacity.cloned().unwrap_or_else(|| Arc::new(Capacity::new(settings.limits))),
-            health_check: settings.health_check.clone(),
-            total: settings.timeouts.total,
-            speaks_http1: settings.protocol == Protocol::H1,
+            capacity,
+        }
+    }
+
+    /// The same pool with other endpoints. Those that stay are the same ones.
+    fn with_endpoints(&self, resolved: Vec<ResolvedEndpoint>) -> Self {
+        let endpoint = |new: &ResolvedEndpoint| {
+            let known = self.endpoints.iter().find(|known| known.address == new.address);
+            let made = || endpoint(&self.settings, self.secured.as_ref(), new.address, None);
+            known.cloned().unwrap_or_else(made)
+        };
+        Self {
+            endpoints: resolved.iter().map(endpoint).collect(),
+            turns: Turns::of(&resolved),
+            resolved,
+            settings: self.settings.clone(),
+            secured: self.secured.clone(),
+            turn: AtomicUsize::new(self.turn.load(Ordering::Relaxed)),
+            capacity: self.capacity.clone(),
         }
     }
 
@@ -295,13 +301,50 @@ impl Pool {
             .or_else(|| self.candidates(turn, failed).next().map(Endpoint::visit_anyway))
     }
 
-    /// Endpoints that checks let pass, from the one whose turn it is.
+    /// Endpoints that checks let pass, from the one whose turn it is. One of a higher weight may come more than once.
     fn candidates(&self, turn: usize, failed: Option<SocketAddr>) -> impl Iterator<Item = &Arc<Endpoint>> {
-        let count = self.endpoints.len();
-        (0..count)
-            .filter_map(move |step| self.endpoints.get(turn.wrapping_add(step) % count))
+        self.turns
+            .from(turn)
+            .filter_map(|place| self.endpoints.get(place))
             .filter(move |endpoint| Some(endpoint.address) != failed && endpoint.passes_checks())
     }
+}
+
+/// An endpoint, with what is known of it in `previous`.
+fn endpoint(
+    settings: &UpstreamSettings,
+    secured: Option<&Arc<UpstreamConnector>>,
+    address: SocketAddr,
+    previous: Option<&Pool>,
+) -> Arc<Endpoint> {
+    let fingerprint = secured.map(|secured| secured.fingerprint());
+    let known = previous.and_then(|pool| pool.endpoints.iter().find(|known| known.address == address));
+    let outlier_state = known.map(|known| known.outlier_state.clone());
+    let outlier_state = outlier_state.unwrap_or_else(|| Arc::new(OutlierState::new(Instant::now())));
+    if previous.is_some_and(|pool| pool.settings.health_check.is_none()) {
+        // Where checks are turned on again, the results of earlier ones no longer count.
+        outlier_state.checked(true);
+    }
+    // An open connection was verified under the old TLS settings: it may only be used if they are the same.
+    let kept = known
+        .filter(|known| known.fingerprint == fingerprint && known.kept.lifetime() == settings.timeouts.idle);
+    let kept = kept.map(|known| known.kept.clone());
+    let kept = kept.unwrap_or_else(|| Arc::new(IdleConnections::new(settings.timeouts.idle)));
+    let http1 = |kept| Http1Connector { secured: secured.cloned(), kept };
+    Arc::new(Endpoint {
+        upstream: settings.name.as_str().into(),
+        address,
+        authority: secured.map_or_else(|| address.to_string(), |secured| secured.server_name().to_owned()),
+        outliers: settings.outliers,
+        is_checked: settings.health_check.is_some(),
+        outlier_state,
+        fingerprint,
+        peer: peer::peer(settings, secured, address, http1(Some(kept.clone()))),
+        check_peer: peer::peer(settings, secured, address, http1(None)),
+        timeouts: settings.timeouts,
+        http1: http1(Some(kept.clone())),
+        kept,
+    })
 }
 
 impl std::fmt::Debug for Upstreams {

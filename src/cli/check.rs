@@ -40,6 +40,9 @@ pub struct CheckArgs {
     /// Check one service file (google.api.Service) alone
     #[arg(long, value_name = "FILE", conflicts_with = "overrides")]
     service: Option<PathBuf>,
+    /// Look no name of an upstream up
+    #[arg(long)]
+    offline: bool,
     /// Exit 1 where there is a warning; notes are fine
     #[arg(long)]
     deny_warnings: bool,
@@ -62,7 +65,9 @@ pub fn run(args: &CheckArgs) -> ExitCode {
                     .origin()
                     .load(&mut report),
             };
-            config.and_then(|config| check_config(&config, path, directory.as_deref(), &mut report))
+            config.and_then(|config| {
+                check_config(&config, path, directory.as_deref(), args.offline, &mut report)
+            })
         }
         (None, None, None) => None,
     };
@@ -120,17 +125,18 @@ fn check_service(path: &std::path::Path, report: &mut Report) -> Option<CheckSum
 
 /// A name that cannot be looked up here may be known where the gate runs.
 fn look_up_names(config: &Config, file: &Path, report: &mut Report) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let failures = match runtime {
-        Ok(runtime) => runtime.block_on(async {
-            let mut lookups = Lookups::default();
-            lookups.look_up(&config.upstreams);
-            lookups.all_found(LONGEST_LOOKUP).await;
-            lookups.unknown()
-        }),
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
         Err(error) => return eprint(&format!("opgate: names are not looked up: {error}\n")),
     };
-    for (name, why) in failures {
+    let lookups = runtime.block_on(async {
+        let mut lookups = Lookups::default();
+        lookups.look_up(&config.upstreams, &config.dns);
+        lookups.all_found(LONGEST_LOOKUP).await;
+        lookups
+    });
+    for (name, why) in lookups.unknown() {
         report
             .file_warning(file, format!("the endpoint `{name}` cannot be looked up: {why}"))
             .help("the gate starts all the same, and tries again: until then its upstream answers 503");
@@ -161,6 +167,7 @@ fn check_config(
     config: &Config,
     file: &Path,
     directory: Option<&Path>,
+    offline: bool,
     report: &mut Report,
 ) -> Option<CheckSummary> {
     // The policy tree is read although the config is broken: its mistakes are worth reporting, too.
@@ -174,7 +181,9 @@ fn check_config(
     let (snapshot, files) = loaded?;
     config::snapshot::note_keys(config, &snapshot.authn, now, report);
     policy::lint::lint(&files, &snapshot.catalog, now, report);
-    look_up_names(config, file, report);
+    if !offline {
+        look_up_names(config, file, report);
+    }
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();
     let mut summary = summary(directory.unwrap_or(file), &snapshot, &services);
     for shadow in &shadows {

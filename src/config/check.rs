@@ -22,7 +22,8 @@ use crate::http::settings::trusted_proxies;
 use crate::listener::settings::listeners;
 use crate::principal::is_pool_name;
 use crate::telemetry::telemetry;
-use crate::upstream::settings::upstreams;
+use crate::upstream::DnsSettings;
+use crate::upstream::settings::{dns, upstreams};
 
 impl Sections {
     /// Reads a file, with these settings in place of its own.
@@ -52,6 +53,7 @@ fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sections> {
                 .unwrap_or_default(),
         )
     });
+    let dns = fields.optional("dns").map(|node| dns(node, &mut others)).unwrap_or_default();
     let asserted = fields.optional("assertion");
     let services = Section::read(|report| {
         let upstreams = upstreams.value.iter().flatten();
@@ -73,7 +75,7 @@ fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sections> {
     let trusted_proxies = Section::read(|report| {
         Some(fields.optional("trusted_proxies").map(|node| trusted_proxies(node, report)).unwrap_or_default())
     });
-    let settled = Settled { admin, ..settled(&mut fields, base, &mut others) };
+    let settled = Settled { admin, dns, ..settled(&mut fields, base, &mut others) };
     fields.finish(whole);
     for service in services.value.iter().flatten() {
         settled.limits.check_room(service, &mut others);
@@ -104,6 +106,7 @@ fn settled(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Settled
     let workers = fields.optional("workers").and_then(|node| count(node, 4096, report));
     Settled {
         admin: AdminSettings::default(),
+        dns: DnsSettings::default(),
         limits,
         audit,
         cancels,

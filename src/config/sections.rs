@@ -19,7 +19,7 @@ use crate::http::TrustedProxies;
 use crate::listener::ListenerSettings;
 use crate::listener::settings::{self, ReadListener};
 use crate::telemetry::Telemetry;
-use crate::upstream::UpstreamSettings;
+use crate::upstream::{DnsSettings, UpstreamSettings};
 
 /// A unit that is loaded, kept and reported on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,6 +107,7 @@ impl<T> Section<T> {
 #[derive(Debug)]
 pub(super) struct Settled {
     pub(super) admin: AdminSettings,
+    pub(super) dns: DnsSettings,
     pub(super) limits: Limits,
     pub(super) audit: AuditSettings,
     pub(super) cancels: CancelSettings,
@@ -150,6 +151,7 @@ impl Sections {
             listeners: listeners?,
             admin: settled.admin,
             upstreams: upstreams.unwrap_or_default(),
+            dns: settled.dns,
             services: services.unwrap_or_default(),
             issuers: issuers.unwrap_or_default(),
             assertion: assertion.flatten(),
@@ -190,6 +192,7 @@ impl Sections {
         note(ConfigPart::Configuration, self.trusted_proxies.replace(&mut config.trusted_proxies, warnings));
         let mut settled = Settled {
             admin: config.admin.clone(),
+            dns: config.dns.clone(),
             limits: config.limits,
             audit: config.audit.clone(),
             cancels: config.cancels,
@@ -199,6 +202,7 @@ impl Sections {
         };
         note(ConfigPart::Configuration, self.settled.replace(&mut settled, warnings));
         config.admin = settled.admin;
+        config.dns = settled.dns;
         config.limits = settled.limits;
         config.audit = settled.audit;
         config.cancels = settled.cancels;

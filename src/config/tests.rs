@@ -375,6 +375,32 @@ fn every_mistake_about_an_upstream_is_reported() {
 }
 
 #[test]
+fn every_mistake_about_names_is_reported() {
+    let mistakes = ["{servers: [10.0.0.53, dns.example.com], refresh: 30, tries: 3}", "[10.0.0.53]"];
+    let mut told = mistakes.map(|dns| rendered(&format!("{GOOD}dns: {dns}\n"))).join("\n");
+    for endpoint in ["{srv: '_http._tcp.a:80'}", "{srv: a, port: 80}", "{service: a}", "a..b:80", "{srv: ''}"]
+    {
+        told += &rendered(&GOOD.replace("\"127.0.0.1:9000\"", endpoint));
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn a_service_has_the_certificate_of_its_domain() {
+    let text = GOOD.replace("[\"127.0.0.1:9000\"]}", "[{srv: _grpc._tcp.a.test}], tls: {}, protocol: h2}");
+    let (config, report) = load(&format!("{text}dns: {{servers: ['::1', '127.0.0.1:8600']}}\n"), &[]);
+    assert!(!report.is_fatal(), "{}", report.render(false));
+    let config = config.unwrap();
+    let servers: Vec<_> = config.dns.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["[::1]:53", "127.0.0.1:8600"]);
+    let tls = config.upstreams[0].tls.as_ref().unwrap();
+    assert_eq!(tls.client.server_name, "a.test");
+    assert_eq!(config.upstreams[0].endpoints[0].to_string(), "srv:_grpc._tcp.a.test");
+    let other = text.replace("[{srv", "['b.test:1', {srv");
+    assert!(rendered(&other).contains("the endpoints have different hosts"));
+}
+
+#[test]
 fn an_endpoint_that_is_written_twice_is_one() {
     let text =
         GOOD.replace("[\"127.0.0.1:9000\"]", "[\"127.0.0.1:9000\", \"127.0.0.1:9001\", \"127.0.0.1:9000\"]");

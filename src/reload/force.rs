@@ -110,7 +110,7 @@ impl Reloader {
             self.put(self.live(snapshot, upstreams, assertions), is_refreshed);
         }
         if is_redirected {
-            self.lookups.look_up(&self.config.upstreams);
+            self.lookups.look_up(&self.config.upstreams, &self.config.dns);
             self.tell_names(cause.what);
         }
         self.apply_settings(&before);
@@ -325,8 +325,8 @@ impl Reloader {
             std::mem::replace(&mut self.refresh, refresh).abort();
         }
         if !Arc::ptr_eq(before.upstreams(), now.upstreams()) {
-            // The tasks of the old set end with this.
-            self.checks = now.upstreams().check();
+            // The checks of endpoints that are gone end with this.
+            self.checks.turn_to(now.upstreams());
         }
     }
 
@@ -373,11 +373,11 @@ impl Reloader {
             let live = self.engine.live();
             if self.held.upstreams.is_some() {
                 self.held.upstreams = Some(self.upstreams(&live));
-            } else {
-                let upstreams = keeping(self.upstreams(&live), &live);
+            }
+            if let Some(upstreams) = live.upstreams().with_names(self.lookups.names()) {
                 let snapshot = live.snapshot.clone();
                 let assertions = live.assertions().cloned();
-                self.put(self.live(snapshot, upstreams, assertions), false);
+                self.put(self.live(snapshot, Arc::new(upstreams), assertions), false);
             }
         }
         self.tell_names("name looked up");
@@ -389,17 +389,12 @@ impl Reloader {
     }
 
     pub(super) fn tell_names(&mut self, cause: &str) {
-        let failures = self.lookups.failures().iter();
+        let failures = self.lookups.failures();
         let failures: Vec<String> =
             failures.map(|(name, why)| format!("`{name}` cannot be looked up: {why}")).collect();
         let fault = (!failures.is_empty()).then(|| {
             format!("{}\nthe addresses that were found the last time stay in use", failures.join("\n"))
         });
-        match &fault {
-            None => self.lookups_again.succeed(),
-            Some(_) if self.lookups_again.next().is_none() => self.lookups_again.fail(Instant::now()),
-            Some(_) => {}
-        }
         self.telling.names(self.lookups.status());
         let (part, found) = (ConfigPart::Upstreams, FaultOrigin::Names);
         if self.lookups.status().is_empty() {

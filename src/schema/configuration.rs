@@ -6,7 +6,7 @@ mod upstreams;
 
 use self::issuers::ISSUER;
 use self::limits::LIMITS;
-use self::upstreams::UPSTREAM;
+use self::upstreams::{DNS, UPSTREAM};
 use super::shape::Shape::{
     Boolean, Duration, Either, List, Named, Only, Path, Pattern, Several, Share, Size, Text, Whole, Words,
 };
@@ -40,6 +40,7 @@ pub(super) const CONFIGURATION: Mapping = Mapping::ours(
             Named("the name of an upstream", &Shape::Mapping(&UPSTREAM)),
             "The backends. The endpoints of an upstream are equal and take turns.",
         ),
+        key("dns", Shape::Mapping(&DNS), "How the names of endpoints are looked up."),
         required(
             "services",
             Named("the name of a file below `services/` of the policy tree", &Shape::Mapping(&SERVICE)),

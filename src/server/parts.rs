@@ -25,7 +25,7 @@ use crate::reload;
 use crate::upstream::Upstreams;
 use crate::upstream::names::Lookups;
 
-/// How long a start waits for the names of upstreams to be looked up.
+/// How long a start waits for the names of upstreams to be looked up, so that its first requests have a backend.
 const LOOKUP_AT_START: Duration = Duration::from_secs(1);
 
 /// What serves.
@@ -47,7 +47,7 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Puts together what was loaded.
-    pub(super) async fn assemble(loaded: Loaded) -> Result<Self, StartError> {
+    pub(super) async fn assemble(loaded: Loaded, takes_over: bool) -> Result<Self, StartError> {
         let Loaded { config, snapshot, read_at } = loaded;
         let written = config.limits;
         let limits = open_files::within_open_files(written, config.admin.files());
@@ -61,7 +61,7 @@ impl Parts {
         };
         let audit = Audit::open(&config.audit, instruments.audit, vec![remember])
             .map_err(|source| StartError::Audit { output: config.audit.output.to_string(), source })?;
-        let (lookups, upstreams) = upstreams(&config).await?;
+        let (lookups, upstreams) = upstreams(&config, takes_over).await?;
         instruments.reload.policy_loaded(&snapshot);
         instruments.reload.policy_changed(clock::now());
         let authn = snapshot.authn.clone();
@@ -109,12 +109,13 @@ fn new_line(line: &SeenLine) -> NewLine<'_> {
     NewLine { text: line.text().clone(), decision }
 }
 
-/// The backends, with the addresses of their names.
-async fn upstreams(config: &Config) -> Result<(Lookups, Upstreams), StartError> {
+/// The backends, with the addresses of their names. A process that takes over from one that serves can wait a little longer:
+/// that one has addresses.
+async fn upstreams(config: &Config, takes_over: bool) -> Result<(Lookups, Upstreams), StartError> {
     let mut lookups = Lookups::by(clock::now);
-    lookups.look_up(&config.upstreams);
+    lookups.look_up(&config.upstreams, &config.dns);
     // A name that is not found by then is looked up again while the gate serves.
-    lookups.all_found(LOOKUP_AT_START).await;
+    lookups.all_found(if takes_over { config.dns.timeout } else { LOOKUP_AT_START }).await;
     let upstreams = Upstreams::new(&config.upstreams, lookups.names(), None);
     if let Some((name, why)) = upstreams.faults().first() {
         return Err(StartError::Upstream { name: (*name).to_owned(), why: (*why).to_owned() });

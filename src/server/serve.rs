@@ -45,7 +45,7 @@ pub(super) async fn serve(
     log: LogFilter,
     predecessor: &mut Option<Predecessor>,
 ) -> Result<(), StartError> {
-    let mut parts = Parts::assemble(loaded).await?;
+    let mut parts = Parts::assemble(loaded, predecessor.is_some()).await?;
     // Before any wait: a gate that waits for its issuer can be stopped.
     let mut signals = Signals::listen()?;
     let (shut_down, shutdown) = watch::channel(false);

@@ -266,6 +266,7 @@ pub(crate) fn upstream(
 fn common_host<'n>(endpoints: &'n Node, tls: &Node, report: &mut Report) -> Option<(&'n str, &'n Node)> {
     let mut hosts = endpoints.list(report)?.iter().filter_map(|item| match &item.value {
         Value::String(text) => Some((text.rsplit_once(':')?.0, item)),
+        Value::Map(_) => Some((service_domain(item)?, item)),
         _ => None,
     });
     let first = hosts.next()?;
@@ -276,6 +277,20 @@ fn common_host<'n>(endpoints: &'n Node, tls: &Node, report: &mut Report) -> Opti
         return None;
     }
     Some((first.0.trim_start_matches('[').trim_end_matches(']'), first.1))
+}
+
+/// The domain of a service, `backend.internal` of `{srv: _http._tcp.backend.internal}`. The certificate has to be for it, and not
+/// for a host that DNS names: DNS could name any (RFC 6125, section 6.2.1).
+fn service_domain(endpoint: &Node) -> Option<&str> {
+    let Value::Map(entries) = &endpoint.value else { return None };
+    let mut name = entries.iter().find_map(|(key, value)| match (&key.value, &value.value) {
+        (Value::String(key), Value::String(name)) if key == "srv" => Some(name.as_str()),
+        _ => None,
+    })?;
+    while let Some((_, rest)) = name.split_once('.').filter(|_| name.starts_with('_')) {
+        name = rest;
+    }
+    Some(name.strip_suffix('.').unwrap_or(name))
 }
 
 /// A DNS name or an address. Pingora verifies a name with an underscore as if it had a dash there: another name.

@@ -4,36 +4,67 @@
 //! little about a new one. Pingora's load balancer has checks too, but they do not verify certificates against our CAs,
 //! read an answer without end, and forget their results with each reload.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
 use super::Upstreams;
 use super::endpoint::Endpoint;
 use super::settings::HealthCheck;
 
 /// The checks of a set of upstreams. They end with the value.
-#[derive(Debug)]
-pub struct Checks(#[expect(dead_code, reason = "its tasks end when it is dropped")] JoinSet<()>);
+#[derive(Default)]
+pub struct Checks {
+    tasks: HashMap<EndpointKey, RunningCheck>,
+    /// With its trust anchors it is costly: one connector for all checks, and none where there are no checks.
+    connector: Option<Arc<Connector>>,
+}
 
-impl Upstreams {
-    /// Begins to check the endpoints of upstreams that are configured so.
-    pub fn check(&self) -> Checks {
-        let mut tasks = JoinSet::new();
-        // With its trust anchors it is costly: one connector for all checks, and none where there are no checks.
-        let mut connector: Option<Arc<Connector>> = None;
-        for pool in self.pools() {
-            let Some(check) = &pool.health_check else { continue };
-            let connector = connector.get_or_insert_with(|| Arc::new(Connector::new(None)));
+type EndpointKey = (Arc<str>, SocketAddr);
+
+/// The task that checks an endpoint. It ends with the value.
+#[derive(Debug)]
+struct RunningCheck {
+    endpoint: Arc<Endpoint>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for RunningCheck {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl std::fmt::Debug for Checks {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.tasks.keys()).finish()
+    }
+}
+
+impl Checks {
+    /// Checks the endpoints of these upstreams that are configured so, and no others. The checks of an endpoint that is the
+    /// same one go on: a name that changes often must not begin them anew each time.
+    pub fn turn_to(&mut self, upstreams: &Upstreams) {
+        let mut before = std::mem::take(&mut self.tasks);
+        for pool in upstreams.pools() {
+            let Some(check) = &pool.settings.health_check else { continue };
+            let connector = self.connector.get_or_insert_with(|| Arc::new(Connector::new(None)));
             for endpoint in &pool.endpoints {
-                tasks.spawn(keep_checking(endpoint.clone(), check.clone(), connector.clone()));
+                let key = (endpoint.upstream.clone(), endpoint.address);
+                let running = before.remove(&key).filter(|known| Arc::ptr_eq(&known.endpoint, endpoint));
+                let running = running.unwrap_or_else(|| RunningCheck {
+                    endpoint: endpoint.clone(),
+                    task: tokio::spawn(keep_checking(endpoint.clone(), check.clone(), connector.clone())),
+                });
+                self.tasks.insert(key, running);
             }
         }
-        Checks(tasks)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What Prometheus reads of backends.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
@@ -31,6 +33,8 @@ struct EndpointInstruments {
     healthy: IntGaugeVec,
     errors: IntCounterVec,
     ejections: IntCounterVec,
+    /// The labels that there are series of.
+    known: Arc<Mutex<HashSet<[String; 2]>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -135,14 +139,7 @@ impl Instruments {
 
     /// Brings the instruments up to the state of `endpoints` and of the rooms of upstreams, before a scrape.
     pub fn update(&self, endpoints: &[EndpointStatus], rooms: &[UpstreamRoom]) {
-        for endpoint in endpoints {
-            let address = endpoint.address.to_string();
-            let labels = [&*endpoint.upstream, address.as_str()];
-            let EndpointInstruments { healthy, errors, ejections } = &self.endpoints;
-            healthy.with_label_values(&labels).set(i64::from(endpoint.is_healthy));
-            errors.with_label_values(&labels);
-            ejections.with_label_values(&labels);
-        }
+        self.endpoints.update(endpoints);
         for room in rooms {
             let RoomInstruments { in_flight, limit, pending, pending_limit } = &self.rooms;
             // An upstream that no method leads to has its series too.
@@ -158,6 +155,26 @@ impl Instruments {
 }
 
 impl EndpointInstruments {
+    fn update(&self, endpoints: &[EndpointStatus]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = std::mem::take(&mut *known);
+        for endpoint in endpoints {
+            let labels = [endpoint.upstream.to_string(), endpoint.address.to_string()];
+            self.healthy.with_label_values(&labels).set(i64::from(endpoint.is_healthy));
+            self.errors.with_label_values(&labels);
+            self.ejections.with_label_values(&labels);
+            gone.remove(&labels);
+            known.insert(labels);
+        }
+        // A name has other addresses each week: what is kept of those that are gone would grow for years.
+        for labels in gone {
+            // An error means that there is none.
+            let _ = self.healthy.remove_label_values(&labels);
+            let _ = self.errors.remove_label_values(&labels);
+            let _ = self.ejections.remove_label_values(&labels);
+        }
+    }
+
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let labels = &["upstream", "endpoint"];
         Ok(Self {
@@ -179,6 +196,7 @@ impl EndpointInstruments {
                 "How often an endpoint was left out for failing.",
                 labels,
             )?,
+            known: Arc::default(),
         })
     }
 }

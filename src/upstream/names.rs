@@ -1,80 +1,58 @@
-//! The addresses of endpoints that are written with a name.
+//! The names that endpoints are written with: looked up again and again, and what is kept while that fails.
 //!
-//! A name is looked up on a thread of its own, and nothing waits for it: the last known addresses stay in use.
+//! Nothing waits for a look-up: a name has the addresses that were last found. It is looked up again when the shortest
+//! lifetime (TTL) of its records is over, and at the latest after `dns.refresh`. While DNS fails, what was found last stays
+//! in use, however old it is: a backend seldom moves at the moment in which DNS breaks. That holds for "there is no such name" as
+//! well, which is what a broken DNS server most often says.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+mod query;
+mod resolved;
+mod resolver;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::task::{Id, JoinSet};
 
-use super::settings::{EndpointAddress, UpstreamSettings};
+use self::query::{NameAnswer, look_up};
+use self::resolved::KnownHosts;
+pub use self::resolved::{ResolvedEndpoint, ResolvedNames};
+use super::settings::{DnsSettings, EndpointAddress, UpstreamSettings};
 
-/// The addresses of names, as they were last found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResolvedNames(HashMap<Arc<str>, Vec<SocketAddr>>);
+/// The shortest time between two look-ups of a name. Records may say 0: "do not keep this".
+const SHORTEST: Duration = Duration::from_secs(1);
 
-impl ResolvedNames {
-    /// The addresses of endpoints, each once: two names of one address are one endpoint. A name that was never found
-    /// has none.
-    pub fn addresses(&self, endpoints: &[EndpointAddress]) -> Vec<SocketAddr> {
-        let mut addresses = Vec::new();
-        for endpoint in endpoints {
-            let found = match endpoint {
-                EndpointAddress::Socket(address) => std::slice::from_ref(address),
-                EndpointAddress::Named(name) => self.0.get(name).map(Vec::as_slice).unwrap_or_default(),
-            };
-            for address in found {
-                if !addresses.contains(address) {
-                    addresses.push(*address);
-                }
-            }
-        }
-        addresses
-    }
-
-    /// Notes the addresses of a name. Whether they have changed.
-    pub fn learn(&mut self, name: Arc<str>, mut addresses: Vec<SocketAddr>) -> bool {
-        // Resolvers answer in another order each time.
-        addresses.sort_unstable();
-        addresses.dedup();
-        let before = self.0.insert(name, addresses.clone());
-        before.as_ref() != Some(&addresses)
-    }
-}
-
-/// The names that upstreams are written with, each once.
-fn of(upstreams: &[UpstreamSettings]) -> BTreeSet<Arc<str>> {
-    let endpoints = upstreams.iter().flat_map(|upstream| &upstream.endpoints);
-    endpoints
-        .filter_map(|endpoint| match endpoint {
-            EndpointAddress::Named(name) => Some(name.clone()),
-            EndpointAddress::Socket(_) => None,
-        })
-        .collect()
-}
-
-/// Looks names up, each on a thread of its own, and remembers their addresses.
+/// Looks names up, each in a task of its own, and remembers their addresses.
 #[derive(Debug)]
 pub struct Lookups {
     names: ResolvedNames,
-    wanted: BTreeSet<Arc<str>>,
-    /// Names that a thread is looking up.
-    under_way: HashSet<Arc<str>>,
-    failures: BTreeMap<Arc<str>, String>,
-    /// When the addresses of a name were last found.
-    found_at: HashMap<Arc<str>, SystemTime>,
+    wanted: BTreeMap<EndpointAddress, WantedName>,
+    tasks: JoinSet<NameAnswer>,
+    under_way: HashMap<Id, EndpointAddress>,
+    settings: DnsSettings,
     clock: fn() -> SystemTime,
-    sender: UnboundedSender<LookupResult>,
-    receiver: UnboundedReceiver<LookupResult>,
+}
+
+/// A name that upstreams are written with.
+#[derive(Debug, Default)]
+struct WantedName {
+    /// When it is looked up again; `None` while it is.
+    due: Option<Instant>,
+    /// Why the last look-up failed, where it did.
+    error: Option<String>,
+    /// Look-ups that failed in a row.
+    failures: u32,
+    /// When its addresses were last found.
+    found_at: Option<SystemTime>,
+    /// What was last found of each host.
+    hosts: KnownHosts,
 }
 
 /// How the last look-up of a name went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameStatus {
-    /// The name, with its port.
+    /// The name, with its port; or `srv:` and the name of the service.
     pub name: Arc<str>,
     /// Why it failed, where it did.
     pub error: Option<String>,
@@ -82,20 +60,15 @@ pub struct NameStatus {
     pub last_success: Option<SystemTime>,
 }
 
-type LookupResult = (Arc<str>, io::Result<Vec<SocketAddr>>);
-
 impl Default for Lookups {
     fn default() -> Self {
-        let (sender, receiver) = mpsc::unbounded_channel();
         Self {
             names: ResolvedNames::default(),
-            wanted: BTreeSet::new(),
-            under_way: HashSet::new(),
-            failures: BTreeMap::new(),
-            found_at: HashMap::new(),
+            wanted: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            under_way: HashMap::new(),
+            settings: DnsSettings::default(),
             clock: || SystemTime::UNIX_EPOCH,
-            sender,
-            receiver,
         }
     }
 }
@@ -108,10 +81,10 @@ impl Lookups {
 
     /// How the last look-up of each name went.
     pub fn status(&self) -> Vec<NameStatus> {
-        let status = |name: &Arc<str>| NameStatus {
-            name: name.clone(),
-            error: self.failures.get(name).cloned(),
-            last_success: self.found_at.get(name).copied(),
+        let status = |(name, state): (&EndpointAddress, &WantedName)| NameStatus {
+            name: name.to_string().into(),
+            error: state.error.clone(),
+            last_success: state.found_at,
         };
         self.wanted.iter().map(status).collect()
     }
@@ -122,65 +95,81 @@ impl Lookups {
     }
 
     /// Names whose last look-up failed, and why.
-    pub fn failures(&self) -> &BTreeMap<Arc<str>, String> {
-        &self.failures
+    pub fn failures(&self) -> impl Iterator<Item = (&EndpointAddress, &str)> {
+        self.wanted.iter().filter_map(|(name, state)| Some((name, state.error.as_deref()?)))
     }
 
     /// Names without any known address, and why.
-    pub fn unknown(&self) -> Vec<(Arc<str>, String)> {
-        let unknown = self.wanted.iter().filter(|name| !self.names.0.contains_key(*name));
-        let why = |name: &Arc<str>| {
-            self.failures.get(name).cloned().unwrap_or_else(|| "no answer in time".to_owned())
-        };
-        unknown.map(|name| (name.clone(), why(name))).collect()
+    pub fn unknown(&self) -> Vec<(&EndpointAddress, &str)> {
+        let unknown = self.wanted.iter().filter(|(name, _)| !self.names.knows(name));
+        unknown.map(|(name, state)| (name, state.error.as_deref().unwrap_or("no answer in time"))).collect()
     }
 
-    /// Looks up every name of these upstreams, and from now on only those.
-    pub fn look_up(&mut self, upstreams: &[UpstreamSettings]) {
-        self.wanted = of(upstreams);
-        self.failures.retain(|name, _| self.wanted.contains(name));
-        self.found_at.retain(|name, _| self.wanted.contains(name));
-        for name in self.wanted.clone() {
+    /// Looks up every name of these upstreams, and from now on only those. It needs a runtime with I/O and time.
+    pub fn look_up(&mut self, upstreams: &[UpstreamSettings], settings: &DnsSettings) {
+        self.settings = settings.clone();
+        let endpoints = upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        let names = endpoints.filter(|endpoint| !matches!(endpoint, EndpointAddress::Socket(_)));
+        let mut before = std::mem::take(&mut self.wanted);
+        self.wanted = names.map(|name| (name.clone(), before.remove(name).unwrap_or_default())).collect();
+        for name in self.wanted.keys().cloned().collect::<Vec<_>>() {
             self.begin(name);
         }
     }
 
-    /// Repeats the look-ups that failed.
-    pub fn look_up_again(&mut self) {
-        for name in self.failures.keys().cloned().collect::<Vec<_>>() {
+    /// When the next look-up is due; `None` while no name waits for one.
+    pub fn next(&self) -> Option<Instant> {
+        self.wanted.values().filter_map(|state| state.due).min()
+    }
+
+    /// Begins the look-ups that are due.
+    pub fn begin_due(&mut self, now: Instant) {
+        let due = self.wanted.iter().filter(|(_, state)| state.due.is_some_and(|due| due <= now));
+        for name in due.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.begin(name);
         }
     }
 
-    fn begin(&mut self, name: Arc<str>) {
-        if !self.under_way.insert(name.clone()) {
+    fn begin(&mut self, name: EndpointAddress) {
+        if let Some(state) = self.wanted.get_mut(&name) {
+            state.due = None;
+        }
+        if self.under_way.values().any(|other| *other == name) {
             return;
         }
-        if let Err(error) = look_up(name.clone(), self.sender.clone()) {
-            self.under_way.remove(&name);
-            self.failures.insert(name, format!("cannot start a thread: {error}"));
-        }
+        let task = self.tasks.spawn(look_up(name.clone(), self.settings.clone()));
+        self.under_way.insert(task.id(), name);
     }
 
-    /// Waits for a look-up to end. Whether its addresses have changed.
+    /// Waits for a look-up to end. Whether the addresses of its name have changed.
     pub async fn found(&mut self) -> bool {
-        // A sender is kept here, so it never closes.
-        let Some((name, found)) = self.receiver.recv().await else { return std::future::pending().await };
-        self.under_way.remove(&name);
-        if !self.wanted.contains(&name) {
-            return false;
+        let Some(ended) = self.tasks.join_next_with_id().await else { return std::future::pending().await };
+        let (id, answer) = match ended {
+            Ok((id, answer)) => (id, answer),
+            Err(error) => (error.id(), NameAnswer::failed(format!("the look-up broke off: {error}"))),
+        };
+        let Some(name) = self.under_way.remove(&id) else { return false };
+        let Some(state) = self.wanted.get_mut(&name) else { return false };
+        let lifetime = answer.lifetime;
+        let (endpoints, error) = state.hosts.learn(answer);
+        let wait = if error.is_none() {
+            state.failures = 0;
+            state.found_at = Some((self.clock)());
+            lifetime.unwrap_or(self.settings.refresh)
+        } else {
+            let doubled = SHORTEST.saturating_mul(1 << state.failures.min(16));
+            state.failures = state.failures.saturating_add(1);
+            doubled
+        };
+        // Within this, an answer that is good for a year is asked for again.
+        state.due = Instant::now().checked_add(wait.clamp(SHORTEST, self.settings.refresh.max(SHORTEST)));
+        state.error = error;
+        let is_other = !endpoints.is_empty() && self.names.learn(name.clone(), endpoints);
+        if is_other {
+            let addresses = self.names.addresses_of(&name);
+            tracing::info!(%name, addresses, "the addresses of a name have changed");
         }
-        match found {
-            Ok(addresses) => {
-                self.failures.remove(&name);
-                self.found_at.insert(name.clone(), (self.clock)());
-                self.names.learn(name, addresses)
-            }
-            Err(error) => {
-                self.failures.insert(name, error.to_string());
-                false
-            }
-        }
+        is_other
     }
 
     /// Waits until every name is looked up, or the time is over.
@@ -195,56 +184,5 @@ impl Lookups {
     }
 }
 
-/// Looks a name up and sends the result; for as long as the system's resolver takes.
-fn look_up(name: Arc<str>, found: UnboundedSender<LookupResult>) -> io::Result<()> {
-    let look_up = move || {
-        let addresses = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        let addresses = addresses.and_then(|addresses| match addresses.is_empty() {
-            true => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
-            false => Ok(addresses),
-        });
-        // An error means that the process is ending.
-        let _ = found.send((name, addresses));
-    };
-    std::thread::Builder::new().name("opgate-names".to_owned()).spawn(look_up).map(drop)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A name that fails for a moment must not take its upstream away.
-    #[tokio::test]
-    async fn a_name_that_cannot_be_looked_up_keeps_the_addresses_that_it_had() {
-        let mut lookups = Lookups::default();
-        let name: Arc<str> = "gone.invalid:80".into();
-        let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        lookups.wanted.insert(name.clone());
-        assert_eq!(lookups.unknown().len(), 1);
-        lookups.sender.send((name.clone(), Ok(vec![address]))).unwrap();
-        assert!(lookups.found().await);
-        lookups.sender.send((name.clone(), Err(io::Error::other("no answer")))).unwrap();
-        assert!(!lookups.found().await);
-        assert_eq!(lookups.names().addresses(&[EndpointAddress::Named(name.clone())]), [address]);
-        assert_eq!(lookups.failures().get(&name).unwrap(), "no answer");
-        assert!(lookups.unknown().is_empty());
-        lookups.look_up_again();
-        lookups.all_found(Duration::from_secs(30)).await;
-        assert!(lookups.failures().contains_key(&name), "there is no such name");
-        lookups.look_up(&[]);
-        assert!(lookups.failures().is_empty(), "it is asked for no more");
-    }
-
-    #[test]
-    fn two_names_of_one_address_are_one_endpoint() {
-        let mut names = ResolvedNames::default();
-        let addresses = |ports: [u16; 2]| ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).to_vec();
-        assert!(names.learn("a.test:1".into(), addresses([2, 1])));
-        assert!(!names.learn("a.test:1".into(), addresses([1, 2])), "in another order");
-        assert!(names.learn("b.test:1".into(), addresses([1, 3])));
-        let endpoints = ["a.test:1", "b.test:1", "127.0.0.1:2", "never.test:1"];
-        let endpoints = endpoints.map(|text| text.parse().unwrap());
-        let ports: Vec<u16> = names.addresses(&endpoints).iter().map(SocketAddr::port).collect();
-        assert_eq!(ports, [1, 2, 3]);
-    }
-}
+mod tests;

@@ -1,13 +1,17 @@
 //! The `upstreams` of the file: the backends, how they are reached, and when an endpoint is left out.
 
+mod dns;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::dns::DnsSettings;
+pub(crate) use self::dns::dns;
 use crate::diagnostic::Report;
 use crate::document::scalar::{choice, count, duration, set};
-use crate::document::{Node, Spelling};
+use crate::document::{Node, Spelling, Value};
 use crate::tls::UpstreamTls;
 use crate::tls::settings as tls;
 
@@ -44,12 +48,14 @@ pub enum Protocol {
 }
 
 /// Where an endpoint is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EndpointAddress {
     /// An address and a port.
     Socket(SocketAddr),
     /// A host name and a port, `backend.example.com:443`: one endpoint for each address that the name has.
     Named(Arc<str>),
+    /// The name of a service, `_http._tcp.backend.example.com`: its SRV records (RFC 2782) say which hosts and ports.
+    Service(Arc<str>),
 }
 
 impl std::fmt::Display for EndpointAddress {
@@ -57,6 +63,7 @@ impl std::fmt::Display for EndpointAddress {
         match self {
             Self::Socket(address) => address.fmt(formatter),
             Self::Named(name) => formatter.write_str(name),
+            Self::Service(name) => write!(formatter, "srv:{name}"),
         }
     }
 }
@@ -72,13 +79,18 @@ impl std::str::FromStr for EndpointAddress {
         if port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err("the port is not a number up to 65535");
         }
-        // Names that a resolver takes: those of RFC 1123 and those with underscores, no longer than RFC 1035 allows.
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        if host.is_empty() || host.len() > 253 || !host.bytes().all(plain) {
+        if !is_name(host) {
             return Err("the host is neither a name nor an address");
         }
         Ok(Self::Named(text.into()))
     }
+}
+
+/// Names that a resolver takes: those of RFC 1123 and those with underscores, no longer than RFC 1035 allows.
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(plain);
+    text.len() <= 253 && text.strip_suffix('.').unwrap_or(text).split('.').all(is_label)
 }
 
 /// How long an exchange with an upstream may take.
@@ -221,23 +233,48 @@ fn fits(protocol: Protocol, written: Option<&Node>, tls: bool, report: &mut Repo
 }
 
 fn endpoints(node: &Node, report: &mut Report) -> Vec<EndpointAddress> {
-    let items = node.strings(report);
+    let items = node.list(report).unwrap_or_default();
     if items.is_empty() {
         report.error(&node.span, "the upstream has no endpoint").help("list at least one `host:port`");
     }
     let mut addresses = Vec::new();
-    for (text, item) in items {
-        match text.parse() {
-            Ok(address) if addresses.contains(&address) => {}
-            Ok(address) => addresses.push(address),
-            Err(why) => {
-                report.error(&item.span, format!("`{text}` is not an endpoint: {why}")).help(
-                    "write `host:port`, with a name or an address; brackets are around an IPv6 address",
-                );
-            }
-        }
+    for item in items {
+        let address = match &item.value {
+            Value::Map(_) => service(item, report),
+            _ => endpoint(item, report),
+        };
+        addresses.extend(address.filter(|address| !addresses.contains(address)));
     }
     addresses
+}
+
+fn endpoint(item: &Node, report: &mut Report) -> Option<EndpointAddress> {
+    let text = item.string(report)?;
+    match text.parse() {
+        Ok(address) => Some(address),
+        Err(why) => {
+            report.error(&item.span, format!("`{text}` is not an endpoint: {why}")).help(
+                "write `host:port`, with a name or an address; brackets are around an IPv6 address; or `{srv: NAME}`",
+            );
+            None
+        }
+    }
+}
+
+/// The endpoints that SRV records name.
+fn service(item: &Node, report: &mut Report) -> Option<EndpointAddress> {
+    let mut fields = item.fields("an endpoint", Spelling::Exact, report)?;
+    let name = fields.required("srv", report);
+    fields.finish(report);
+    let node = name?;
+    let text = node.string(report)?;
+    if !is_name(text) {
+        report
+            .error(&node.span, format!("`{text}` is not the name of a service"))
+            .help("write it without a port, which its SRV records have: `_http._tcp.backend.internal`");
+        return None;
+    }
+    Some(EndpointAddress::Service(text.into()))
 }
 
 fn timeouts(node: &Node, report: &mut Report) -> Timeouts {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const OUTLIERS: Outliers = Outliers {
@@ -147,4 +149,44 @@ fn connections_are_kept_over_a_reload_where_they_would_be_made_in_the_same_way()
     secured.tls = Some(crate::tls::UpstreamTls { client, files: Vec::new() });
     let secured = Upstreams::new(&[secured], &ResolvedNames::default(), Some(&before));
     assert!(!Arc::ptr_eq(&kept(&before, 0), &kept(&secured, 0)));
+}
+
+fn named(ports: &[u16]) -> (UpstreamSettings, ResolvedNames) {
+    let name: EndpointAddress = "backend.test:1".parse().unwrap();
+    let mut names = ResolvedNames::default();
+    let endpoint = |port: &u16| ResolvedEndpoint::plain(([127, 0, 0, 1], *port).into());
+    names.learn(name.clone(), ports.iter().map(endpoint).collect());
+    (UpstreamSettings { endpoints: vec![name], ..settings(&[]) }, names)
+}
+
+/// What is known of an endpoint, and its connections, outlive a change of its name.
+#[test]
+fn an_endpoint_that_stays_is_the_same_one_when_its_name_changes() {
+    let (settings, names) = named(&[1, 2]);
+    let before = Upstreams::new(&[settings], &names, None);
+    assert!(before.with_names(&names).is_none(), "nothing has changed");
+    eject(&before.by_name["operations"], 1);
+    let (_, names) = named(&[1, 3]);
+    let after = before.with_names(&names).unwrap();
+    let [before, after] = [&before, &after].map(|upstreams| &upstreams.by_name["operations"]);
+    assert!(Arc::ptr_eq(&before.endpoints[0], &after.endpoints[0]));
+    assert!(Arc::ptr_eq(&before.capacity, &after.capacity));
+    assert_eq!(ports(after, 3), [3, 3, 3], "the first is ejected still");
+}
+
+#[test]
+fn endpoints_of_a_higher_priority_number_are_for_when_the_others_fail() {
+    let (settings, mut names) = named(&[]);
+    let endpoint = |port: u16, priority: u16| ResolvedEndpoint {
+        priority,
+        ..ResolvedEndpoint::plain(([127, 0, 0, 1], port).into())
+    };
+    names.learn(settings.endpoints[0].clone(), vec![endpoint(1, 20), endpoint(2, 10)]);
+    let pool = Pool::new(&settings, &names, None);
+    assert_eq!(ports(&pool, 3), [2, 2, 2]);
+    assert_eq!(pool.next(Some(([127, 0, 0, 1], 2).into())).unwrap().address().port(), 1, "a second attempt");
+    eject(&pool, 2);
+    assert_eq!(ports(&pool, 3), [1, 1, 1]);
+    eject(&pool, 1);
+    assert_eq!(ports(&pool, 3), [2, 2, 2], "as if none was ejected");
 }

@@ -60,6 +60,7 @@ mod method_limits;
 mod methods;
 mod metrics;
 mod mixin;
+mod names;
 mod newcomer;
 mod observe;
 mod opaque;

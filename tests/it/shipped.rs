@@ -117,6 +117,7 @@ fn what_is_commented_out_is_the_default() {
     }
     assert_eq!(written.admin, default.admin);
     assert_eq!(written.limits, default.limits);
+    assert_eq!(written.dns, default.dns);
     assert_eq!(written.audit, default.audit);
     assert_eq!(written.telemetry, default.telemetry);
     assert_eq!(written.upstreams.len(), default.upstreams.len());

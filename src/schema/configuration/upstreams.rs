@@ -1,12 +1,16 @@
 //! `upstreams` of the operator's file.
 
-use crate::schema::shape::Shape::{self, Duration, Path, Several, Text, Whole, Words};
+use crate::schema::shape::Shape::{self, Duration, Either, List, Path, Several, Text, Whole, Words};
 use crate::schema::shape::{Mapping, key, required};
 
 pub(super) const UPSTREAM: Mapping = Mapping::ours(
     "upstream",
     &[
-        required("endpoints", Several(&Text), "Where it listens: `host:port`, with a name or an address."),
+        required(
+            "endpoints",
+            Several(&Either(&[Text, Shape::Mapping(&ENDPOINT)])),
+            "Where it listens: `host:port`, with a name or an address. Each address of a name is an endpoint. Or `{srv: NAME}`.",
+        ),
         key("protocol", Words(&["h1", "h2c", "h2"]), "HTTP/1.1, HTTP/2 without TLS, or HTTP/2 over TLS.")
             .or("h1"),
         key(
@@ -78,5 +82,23 @@ const HEALTH_CHECK: Mapping = Mapping::ours(
         key("timeout", Duration, "For one check.").or("2s"),
         key("unhealthy_after", Whole(1, 1000), "Failed checks in a row.").or("3"),
         key("healthy_after", Whole(1, 1000), "Good checks in a row.").or("2"),
+    ],
+);
+
+const ENDPOINT: Mapping = Mapping::ours(
+    "endpoint_by_srv",
+    &[required(
+        "srv",
+        Text,
+        "The name of a service, like `_http._tcp.backend.internal`: its SRV records name hosts and ports.",
+    )],
+);
+
+pub(super) const DNS: Mapping = Mapping::ours(
+    "dns",
+    &[
+        key("servers", List(&Text), "IP addresses of DNS servers, with a port if it is not 53. By default, those of /etc/resolv.conf.").or("[]"),
+        key("refresh", Duration, "The longest time between two look-ups of a name. Its records may say a shorter one.").or("30s"),
+        key("timeout", Duration, "For one look-up.").or("10s"),
     ],
 );

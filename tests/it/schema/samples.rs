@@ -46,7 +46,7 @@ admin:
   recent: {lines: 100, bytes: 1MiB}
 upstreams:
   lab:
-    endpoints: [127.0.0.1:9000]
+    endpoints: [127.0.0.1:9000, {srv: _http._tcp.backend.internal}]
     tls: {ca: clients-ca.pem, cert: server.pem, key: server-key.pem, sni: lab.example.com}
     timeouts: {connect: 1s}
     limits: {requests: 10}
@@ -96,6 +96,7 @@ issuers:
     tokeninfo: {url: 'https://oauth2.googleapis.com/tokeninfo', prefix: ya29.}
 policy: {directory: ../policies, foreign_pools: []}
 limits: {head_bytes: 32KiB}
+dns: {servers: ['127.0.0.1:1'], refresh: 30s, timeout: 10ms}
 trusted_proxies: {addresses: [10.0.0.0/8]}
 assertion: {issuer: 'https://gate.example.com', keys: [assertion-key.pem]}
 audit: {output: 'off', redact: [path]}
