@@ -88,7 +88,7 @@ fn kind(shape: Shape) -> String {
         Shape::List(item) | Shape::Several(item) | Shape::Set(item) | Shape::One(item) => {
             format!("list: {}", kind(*item))
         }
-        Shape::Named(what, value) => format!("mapping: {what} to {}", kind(*value)),
+        Shape::Named(what, value) => format!("by {what}: {}", kind(*value)),
         Shape::Mapping(_) => "mapping".to_owned(),
         Shape::Either(shapes) => {
             let mut kinds: Vec<String> = shapes.iter().map(|shape| kind(*shape)).collect();
