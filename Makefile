@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers package lint check dashboard clean cmake
+.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers release-pgo package lint check dashboard clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	@# Both programs: the demo starts the one that is the product. Cargo shows what it builds.
@@ -70,6 +70,21 @@ bench-peers: cmake   ## opgate beside bare Pingora, HAProxy, nginx and Envoy, in
 	$(CARGO) build --quiet --locked --release --manifest-path benches/peers/Cargo.toml --target-dir $(PEERS_TARGET)
 	python3 -B benches/peers/run.py $(if $(BENCH_TO),--to $(BENCH_TO)) $(BENCH_ARGS)
 
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+PGO = $(abspath $(or $(CARGO_TARGET_DIR),target))/pgo
+PGO_SECONDS ?= 2
+release-pgo: cmake   ## a release that is optimised for the jobs of bench-peers, in target/pgo/use/*/release/opgate: two builds
+	@# The target is named, so that build scripts and macros are built without it.
+	rm -rf $(PGO)/profile
+	RUSTFLAGS="-Cprofile-generate=$(PGO)/profile" \
+	  $(CARGO) build --locked --release --bin opgate --target $(HOST) --target-dir $(PGO)/train
+	$(CARGO) build --quiet --locked --release --manifest-path benches/peers/Cargo.toml --target-dir $(PEERS_TARGET)
+	python3 -B benches/peers/train.py --opgate $(PGO)/train/$(HOST)/release/opgate --programs $(PEERS_TARGET)/release \
+	  --directory $(PGO)/run --profile $(PGO)/profile --seconds $(PGO_SECONDS)
+	"$$(./.ci/install-llvm-profdata)" merge -o $(PGO)/opgate.profdata $(PGO)/profile/*.profraw
+	RUSTFLAGS="-Cprofile-use=$(PGO)/opgate.profdata" \
+	  $(CARGO) build --locked --release --bin opgate --target $(HOST) --target-dir $(PGO)/use
+
 package: cmake       ## the Debian package, in target/debian
 	@command -v cargo-deb >/dev/null || $(CARGO) install cargo-deb --locked
 	$(CARGO) build --locked --release --bin opgate
@@ -92,6 +107,6 @@ dashboard:           ## make config/mixin/dashboards/opgate.json from its source
 clean:
 	$(CARGO) clean
 
-# Pingora's zlib is built with cmake.
+# zlib-ng is built with cmake.
 cmake:
 	@command -v cmake >/dev/null || ./.ci/install-cmake

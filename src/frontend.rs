@@ -1,7 +1,7 @@
 //! HTTP/1 and HTTP/2: what clients speak with the gate.
 //!
 //! A front end is thin. It reads a request, has the engine decide, and then either answers by itself or hands the admitted
-//! exchange to what forwards it. For a request that is refused there is no Pingora session and no upstream.
+//! exchange to what forwards it.
 //!
 //! ```text
 //! connection ─► head ─► Request ─► Engine ─┬─► Admitted ─► proxy ─► upstream
@@ -9,6 +9,7 @@
 //! ```
 
 mod answer;
+mod date;
 mod handler;
 mod http;
 mod http1;

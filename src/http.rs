@@ -2,10 +2,9 @@
 //!
 //! A gate is bypassed where it reads a request in one way and the backend in another. So nothing here repairs anything:
 //! a request that could be read in two ways is refused, and what is forwarded is rebuilt from the parsed [`Request`],
-//! never copied from the wire. Pure: no I/O, no clock, no pingora.
+//! never copied from the wire. Pure: no I/O, no clock.
 
 pub mod answer;
-pub mod asked;
 mod channel;
 pub mod chunked;
 pub mod coding;

@@ -20,7 +20,7 @@
 //! every exchange ───► engine::event ────► audit line and metrics, from one record
 //! ```
 //!
-//! `http`, `catalog`, `policy` and `decision` are pure: they name neither pingora nor tokio, and the time is passed in. A
+//! `http`, `catalog`, `policy` and `decision` are pure: they do not name tokio, and the time is passed in. A
 //! test asserts it. ARCHITECTURE.md walks a request through the modules.
 
 // The way of a request.

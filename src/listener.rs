@@ -36,6 +36,7 @@ use self::handshake::shake_hands;
 pub use self::instruments::Instruments;
 use self::instruments::ListenerInstruments;
 pub(crate) use self::instruments::{MADE_ROOM, WRITE_TIMEOUT};
+pub(crate) use self::minimum_rate::MinimumRate;
 pub use self::settings::{ListenerLimits, ListenerSettings};
 pub use self::socket::ListenSocket;
 pub use self::stalled::StalledFlag;

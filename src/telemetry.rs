@@ -16,7 +16,7 @@ use crate::terminal::{eprint, stderr_has_colours};
 /// What the operator is told beside metrics and audit lines: the log, on standard error, and what goes to a collector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
-    /// A tracing filter: `info`, `opgate=debug,pingora=warn`.
+    /// A tracing filter: `info`, `opgate=debug,h2=warn`.
     pub log: String,
     /// JSON lines instead of text.
     pub json: bool,

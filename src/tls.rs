@@ -43,8 +43,8 @@ impl Flaw {
     }
 }
 
-/// Makes aws-lc the cryptography of every TLS connection of the process. Pingora's connector cannot be given a
-/// provider: it would take another library's where no default is installed.
+/// Makes aws-lc the cryptography of every TLS connection of the process: a library that is not given a provider would take
+/// another one where no default is installed.
 pub fn choose_cryptography() {
     // An error means that one is installed already.
     let _ = CryptoProvider::install_default(aws_lc_rs::default_provider());

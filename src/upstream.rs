@@ -8,23 +8,25 @@
 //! never does. An outlier is worse than the others; where there are no others, leaving it out would turn a request that
 //! may fail into one that must. So when every endpoint is ejected, they are used in turn as if none was.
 
-mod deadline;
+pub mod backend;
 mod health;
 mod outlier;
 pub mod response;
 mod capacity;
+mod connect_error;
 mod connector;
+mod either;
 mod endpoint;
 pub mod http1;
+pub mod http2;
 mod instruments;
 mod kept;
 pub mod names;
-mod peer;
 pub mod rewrite;
 mod secured;
 pub(crate) mod settings;
+mod shared;
 mod turns;
-mod watched;
 mod wire;
 
 use std::net::SocketAddr;
@@ -35,25 +37,27 @@ use std::time::Instant;
 use foldhash::HashMap;
 
 use self::capacity::{Capacity, Overflow};
-use self::connector::Http1Connector;
+use self::connector::BackendConnector;
 use self::endpoint::Endpoint;
 use self::kept::IdleConnections;
 use self::names::{ResolvedEndpoint, ResolvedNames};
 use self::outlier::OutlierState;
 use self::secured::UpstreamConnector;
+use self::shared::SharedConnections;
 use self::turns::Turns;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 
 pub use self::capacity::UpstreamSlot;
-pub use self::deadline::{Deadline, is_used};
-pub use self::endpoint::Attempt;
+pub use self::connect_error::{ConnectError, ConnectFault};
+pub use self::either::Backend;
+pub use self::endpoint::{Attempt, Connected};
 pub use self::health::Checks;
 pub use self::instruments::{ERROR_KINDS, Instruments, UpstreamInstruments};
 pub use self::settings::{
     DnsSettings, EndpointAddress, HealthCheck, Outliers, Protocol, Timeouts, UpstreamLimits, UpstreamSettings,
 };
-pub use self::watched::answer_fault;
+pub use self::shared::StreamLease;
 pub use self::wire::UpstreamConnection;
 
 /// Every upstream by name.
@@ -173,11 +177,6 @@ impl Upstreams {
     /// Whether an upstream has another endpoint to try when this one fails.
     pub fn has_alternative(&self, permit: &Permit, failed: SocketAddr) -> bool {
         self.pool(permit).is_ok_and(|pool| pool.candidates(0, Some(failed)).next().is_some())
-    }
-
-    /// Whether the upstream that the call goes to speaks HTTP/1, and not HTTP/2.
-    pub fn speaks_http1(&self, permit: &Permit) -> bool {
-        self.pool(permit).is_ok_and(|pool| pool.settings.protocol == Protocol::H1)
     }
 
     /// Keeps the upstreams of `previous` that are still in use beside its own: a catalogue in force must find every
@@ -328,9 +327,10 @@ fn endpoint(
     // An open connection was verified under the old TLS settings: it may only be used if they are the same.
     let kept = known
         .filter(|known| known.fingerprint == fingerprint && known.kept.lifetime() == settings.timeouts.idle);
+    let shared = kept.map(|known| known.shared.clone());
+    let shared = shared.unwrap_or_else(|| Arc::new(SharedConnections::new(settings.timeouts.idle)));
     let kept = kept.map(|known| known.kept.clone());
     let kept = kept.unwrap_or_else(|| Arc::new(IdleConnections::new(settings.timeouts.idle)));
-    let http1 = |kept| Http1Connector { secured: secured.cloned(), kept };
     Arc::new(Endpoint {
         upstream: settings.name.as_str().into(),
         address,
@@ -339,11 +339,10 @@ fn endpoint(
         is_checked: settings.health_check.is_some(),
         outlier_state,
         fingerprint,
-        peer: peer::peer(settings, secured, address, http1(Some(kept.clone()))),
-        check_peer: peer::peer(settings, secured, address, http1(None)),
         timeouts: settings.timeouts,
-        http1: http1(Some(kept.clone())),
+        connector: BackendConnector { secured: secured.cloned(), protocol: settings.protocol },
         kept,
+        shared,
     })
 }
 

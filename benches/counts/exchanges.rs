@@ -27,8 +27,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// After an answer, before a count begins or ends: other threads have nothing left to do by then.
 const SETTLED: Duration = Duration::from_millis(25);
 
-/// What does not depend on the request alone: how Pingora's timers wait, a hundred times a second, with and without requests,
-/// and how threads wait for each other.
+/// What does not depend on the request alone: how timers wait, and how threads wait for each other.
 const UNCOUNTED: [&str; 2] = ["clock_nanosleep", "futex"];
 
 /// One row.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::cancels::{SentCancel, Watch};
 use crate::decision::Admitted;
 use crate::trace_context::SpanId;
-use crate::upstream::{Attempt, Deadline, UpstreamSlot};
+use crate::upstream::{Attempt, UpstreamSlot};
 
 /// An admitted request on its way to an endpoint and back.
 #[derive(Debug)]
@@ -15,8 +15,6 @@ pub struct ForwardingPhase {
     pub admitted: Admitted,
     /// The slot at the upstream, and until when the exchange there may go on.
     pub slot: Option<(UpstreamSlot, Option<Instant>)>,
-    /// What ends it by then.
-    pub deadline: Option<Deadline>,
     /// The attempt under way, or the last one.
     pub attempt: Option<Attempted>,
     /// The attempts before it.
@@ -29,8 +27,6 @@ pub struct ForwardingPhase {
     pub body_whole: Option<Instant>,
     /// Until when a body that is passed on may come.
     pub body_until: Option<Instant>,
-    /// Interim answers so far.
-    pub interim: usize,
     /// The cancel that it is, until its answer is known.
     pub cancel: Option<SentCancel>,
     /// What reads the answer for the outcome of another cancel.
@@ -46,14 +42,8 @@ pub struct Attempted {
     pub attempt: Attempt,
     /// When it was chosen.
     pub since: Instant,
-    /// Whether it speaks HTTP/2.
-    pub over_http2: bool,
     /// Whether its connection has carried another exchange before.
     pub reused: bool,
-    /// Whether the head has left and the body, even an empty one, has begun to follow.
-    pub body_begun: bool,
-    /// Whether the judged body has been handed over.
-    pub body_sent: bool,
     /// Bytes of a passed body so far.
     pub passed: u64,
     /// Names its span, once its head is written and where the gate writes spans.
@@ -82,17 +72,7 @@ pub struct EarlierAttempt {
 impl Attempted {
     /// An attempt that begins now.
     pub fn new(attempt: Attempt) -> Self {
-        Self {
-            attempt,
-            since: Instant::now(),
-            over_http2: false,
-            reused: false,
-            body_begun: false,
-            body_sent: false,
-            passed: 0,
-            span_id: None,
-            fault: None,
-        }
+        Self { attempt, since: Instant::now(), reused: false, passed: 0, span_id: None, fault: None }
     }
 
     /// What is kept of it once another one follows.

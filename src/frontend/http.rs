@@ -1,13 +1,9 @@
 //! What the connections of one listener have in common.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-
-use pingora::proxy::HttpProxy;
 
 use crate::engine::Engine;
 use crate::listener::{Instruments, ListenerLimits};
-use crate::proxy::Proxy;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 pub(super) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -15,8 +11,6 @@ pub(super) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// HTTP of either version on the connections of one listener.
 pub struct Http {
     pub(super) engine: Engine,
-    /// What forwards.
-    pub(super) proxy: Arc<HttpProxy<Proxy>>,
     pub(super) limits: ListenerLimits,
     instruments: Instruments,
     /// Whether HTTP/2 is spoken where TLS has not agreed on anything.
@@ -27,16 +21,15 @@ pub struct Http {
 }
 
 impl Http {
-    /// Serves what `engine` admits by `proxy`, on the listener at `address`.
+    /// Serves what `engine` admits, on the listener at `address`.
     pub fn new(
         address: SocketAddr,
         http2: bool,
         limits: ListenerLimits,
         instruments: Instruments,
         engine: Engine,
-        proxy: Arc<HttpProxy<Proxy>>,
     ) -> Self {
-        Self { engine, proxy, limits, instruments, http2, name: address.to_string(), port: address.port() }
+        Self { engine, limits, instruments, http2, name: address.to_string(), port: address.port() }
     }
 
     /// Counts a connection that the gate has cut.

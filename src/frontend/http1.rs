@@ -1,8 +1,7 @@
 //! One HTTP/1 connection: its requests, one after the other, and its end.
 //!
-//! Pingora repairs heads before any filter sees them and answers malformed ones by itself, unseen by audit and metrics. So
-//! every head is read here first, from the raw stream, within a total deadline, and parsed by [`RawHead`]. Pingora is shown
-//! a head of ours, and only for a request that was admitted.
+//! Every head is read from the raw stream, within a total deadline, and parsed by [`RawHead`]: HTTP libraries repair heads, and
+//! answer malformed ones by themselves, unseen by audit and metrics.
 
 mod body;
 mod client;
@@ -13,28 +12,25 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
-use pingora::apps::HttpServerApp;
-use pingora::protocols::http::ServerSession;
 use tokio::sync::watch;
 
 use self::body::Http1Body;
 use self::client::Http1Client;
 use self::connection::Http1Connection;
-use self::write::{answer, head_for_pingora, linger, refuse, refuse_head, stand_in};
+use self::write::{answer, linger, refuse, refuse_head};
 use super::answer::own;
 use super::http::Http;
-use crate::decision::JudgedBody;
 use crate::engine::{Arrival, Exchange, FrontendAction};
 use crate::http::head::find_end;
-use crate::http::{Peer, RawHead, Request, Version};
+use crate::http::{Peer, RawHead, Request};
 use crate::listener::{Accepted, ConnectionSlot, MADE_ROOM, last_call};
-use crate::proxy::{Forwarded, carry, forward};
+use crate::proxy::{Forwarded, forward};
 use crate::reason::{Denial, Reason};
 
 /// A connection that speaks HTTP/1, between two requests of it or within one.
 pub(super) struct Http1<'f> {
     front: &'f Http,
-    /// `None` while Pingora has it.
+    /// `None` while a request has it.
     connection: Option<Http1Connection>,
     /// What was read of the next head.
     buffer: BytesMut,
@@ -149,12 +145,7 @@ impl<'f> Http1<'f> {
         let mut body = Http1Body::new(&mut connection, &request, &self.slot, front.limits.body_timeout);
         let decided = front.engine.admit(&mut exchange, request, &mut body).await;
         match decided {
-            Ok(FrontendAction::Forward) => match exchange.admitted() {
-                Some(admitted) if exchange.live.upstreams().speaks_http1(admitted.permit()) => {
-                    Box::pin(self.forward(connection, exchange, persists)).await
-                }
-                _ => self.forward_to_http2(connection, exchange, persists).await,
-            },
+            Ok(FrontendAction::Forward) => Box::pin(self.forward(connection, exchange, persists)).await,
             Ok(FrontendAction::Answer(ours)) => {
                 let answered = own(&exchange, ours);
                 answer(front, connection, exchange, &answered, persists).await
@@ -177,7 +168,7 @@ impl<'f> Http1<'f> {
         Request::new(head, &peer, &self.front.engine.proxies())
     }
 
-    /// Forwards an admitted exchange to a backend that speaks HTTP/1, and gives the connection back if it goes on.
+    /// Forwards an admitted exchange, and gives the connection back if it goes on.
     async fn forward(
         &self,
         mut connection: Http1Connection,
@@ -199,43 +190,6 @@ impl<'f> Http1<'f> {
                 None
             }
         }
-    }
-
-    /// Has Pingora forward an admitted exchange, and gives the connection back if it goes on.
-    async fn forward_to_http2(
-        &self,
-        mut connection: Http1Connection,
-        exchange: Exchange,
-        persists: bool,
-    ) -> Option<Http1Connection> {
-        let front = self.front;
-        let admitted = exchange.admitted()?;
-        let is_http10 = admitted.request().version == Version::Http10;
-        let head = head_for_pingora(admitted, persists);
-        if let JudgedBody::Held(bytes) = admitted.body() {
-            // `proxy` puts the judged bytes in its place. Pingora keeps no more than 64 KiB for a second attempt.
-            connection.show_body(stand_in(bytes));
-        }
-        let mut session = ServerSession::new_http1(Box::new(connection));
-        session.set_pipelined_prefix(head);
-        session.set_read_timeout(Some(front.limits.body_timeout));
-        session.set_keepalive(Some(front.limits.idle_timeout.as_secs().max(1)));
-        // RFC 9110, section 15.2: not to a client that does not know them.
-        session.set_ignore_info_resp(is_http10);
-        let forwarded = carry(exchange, front.proxy.process_new_http(session, &self.shutdown)).await;
-        let reusable = forwarded?;
-        let (stream, _) = reusable.consume();
-        // The connection goes on even if the process has begun to end: an answer that was half written by then did not
-        // say `Connection: close`, and the next one will.
-        let Ok(connection) = stream.into_any().downcast::<Http1Connection>() else { return None };
-        let mut connection = *connection;
-        // The two parsers disagree about the end of the body: the rest would be a request to one of them only.
-        if !connection.is_between_requests() {
-            tracing::error!("a connection was handed back within a request's body");
-            connection.close().await;
-            return None;
-        }
-        Some(connection)
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod account;
 mod body;
+mod client;
 mod connection;
 mod request;
+mod stream;
 
 pub(super) use self::connection::serve;

@@ -13,6 +13,8 @@ mod head;
 mod passed;
 mod writer;
 
+use memchr::memchr;
+
 pub use self::head::{AnswerBody, AnswerHead};
 pub use self::passed::PassedHead;
 pub use self::writer::{AnswerWriter, ClientConnection};
@@ -20,6 +22,7 @@ use super::chunked::{ChunkError, Chunked};
 use super::field_line;
 pub use super::field_line::FieldFault;
 use super::head::is_field_byte;
+use crate::bytewise;
 
 /// Most bytes of a head.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -336,7 +339,7 @@ impl ResponseTracker {
     /// Takes bytes up to the end of a line, and checks each: a byte that cannot be part of a line is refused before the
     /// line ends. Returns how many they are, and what ends with them.
     fn next_line(&mut self, bytes: &[u8], to_head: bool) -> Result<(usize, LineEnd), AnswerFault> {
-        let end = bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+        let end = memchr(b'\n', bytes).map(|at| at + 1);
         let piece = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
         self.head.bytes = self.head.bytes.saturating_add(piece.len());
         if self.head.bytes > MAX_HEAD_BYTES {
@@ -417,7 +420,10 @@ impl Head {
         let (line, has_lf) = line.strip_suffix(b"\n").map_or((line, false), |line| (line, true));
         // The last byte may be the CR of a CRLF.
         let (line, has_cr) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
-        for (at, byte) in line.iter().enumerate().skip(known.saturating_sub(1)) {
+        // Most lines are such: nothing is wrong with them.
+        let is_field = self.status.is_some() && bytewise::all(line, is_field_byte);
+        let checked = if is_field { line.len() } else { known.saturating_sub(1) };
+        for (at, byte) in line.iter().enumerate().skip(checked) {
             match (byte, self.status) {
                 (b'\r', _) => return Err(AnswerFault::LineEnd),
                 (_, None) if !fits_status_line(at, *byte) => return Err(AnswerFault::StatusLine),
@@ -436,6 +442,7 @@ impl Head {
         if self.fields > MAX_FIELDS {
             return Err(AnswerFault::TooLarge);
         }
+        // Its bytes were checked as they came.
         let (name, value) = field_line::split(line)?;
         if name.eq_ignore_ascii_case(b"content-length") {
             let length = field_line::number(value).ok_or(AnswerFault::Length)?;

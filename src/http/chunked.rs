@@ -35,8 +35,7 @@ pub const MAX_SIZE_DIGITS: u8 = 16;
 /// The largest chunk-size. Readers that hold sizes in signed 64 bits take a larger one for another.
 pub const MAX_SIZE: u64 = i64::MAX.cast_unsigned();
 /// Most bytes by which extensions may be ahead of the data (RFC 9112, section 7.1.1, asks for a limit). A sender that
-/// signs or stamps each of its chunks stays below; one that sends only extensions does not. Pingora gives up on a line
-/// of 8 KiB that does not come at once.
+/// signs or stamps each of its chunks stays below; one that sends only extensions does not.
 pub const MAX_EXTENSION_BYTES: u64 = 4 * 1024;
 /// Most bytes of the trailer section: many times what checksums and signatures at the end of a body need.
 pub const MAX_TRAILER_BYTES: u64 = 8 * 1024;

@@ -2,9 +2,7 @@
 
 use memchr::memchr;
 
-use super::head::is_field_byte;
 use super::is_token_byte;
-use crate::bytewise;
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +21,8 @@ pub enum FieldFault {
     Value,
 }
 
-/// Splits `field-name ":" OWS field-value OWS` (RFC 9112, section 5). `line` holds no CR and no LF at its end.
+/// Splits `field-name ":" OWS field-value OWS` (RFC 9112, section 5). `line` holds no CR and no LF at its end. The bytes of
+/// the value are not tested: the caller does.
 ///
 /// # Errors
 /// Where it is written in any other way.
@@ -31,17 +30,18 @@ pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), FieldFault> {
     if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
         return Err(FieldFault::Folded);
     }
-    let colon = memchr(b':', line).ok_or(FieldFault::NoColon)?;
-    let (name, value) = line.split_at(colon);
+    let (name, value) = cut(line).ok_or(FieldFault::NoColon)?;
     if name.is_empty() || !name.iter().all(|byte| is_token_byte(*byte)) {
         return Err(FieldFault::Name);
     }
-    // OWS is space and tab, no other white space (RFC 9110, section 5.6.3).
-    let value = trim_ows(value.strip_prefix(b":").unwrap_or(value));
-    if !bytewise::all(value, is_field_byte) {
-        return Err(FieldFault::Value);
-    }
     Ok((name, value))
+}
+
+/// Name and value of a line that [`split`] has passed.
+pub(super) fn cut(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
+    // OWS is space and tab, no other white space (RFC 9110, section 5.6.3).
+    Some((name, trim_ows(value.get(1..)?)))
 }
 
 /// A value without the optional white space around it.
@@ -85,10 +85,6 @@ mod tests {
             (b"x : y", FieldFault::Name),
             (b"x\0: y", FieldFault::Name),
             (b"x\xe9: y", FieldFault::Name),
-            (b"x: a\0b", FieldFault::Value),
-            (b"x: a\x7fb", FieldFault::Value),
-            (b"x: a\rb", FieldFault::Value),
-            (b"x: \x0b", FieldFault::Value),
         ] {
             assert_eq!(split(line), Err(fault), "{:?}", line.escape_ascii().to_string());
         }

@@ -7,6 +7,7 @@
 
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use memchr::{memchr, memmem};
 
@@ -71,7 +72,9 @@ impl RawHead {
         }
         let text =
             bytes.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("the head does not end in CRLF CRLF"))?;
-        let mut lines = HeadLines(Some(text));
+        // One copy, of which each value is a part.
+        let text = Bytes::copy_from_slice(text);
+        let mut lines = HeadLines(Some(&text));
         let request_line = lines.next().transpose()?.unwrap_or_default();
         let (method, target, version) =
             parse_request_line(request_line).map_err(|denial| in_line(request_line, denial))?;
@@ -83,7 +86,7 @@ impl RawHead {
                 return Err(limits.exceeded());
             }
             let line = line?;
-            let (name, value) = parse_field(line).map_err(|denial| in_line(line, denial))?;
+            let (name, value) = parse_field(line, &text).map_err(|denial| in_line(line, denial))?;
             headers.push(name, value);
         }
         Ok(Self { method, target, authority: None, scheme: None, version, headers })
@@ -168,18 +171,12 @@ fn parse_request_line(line: &[u8]) -> Result<(Method, String, Version), Denial> 
     Ok((method, target, version))
 }
 
-/// A field line in the types that hold one.
-fn parse_field(line: &[u8]) -> Result<(HeaderName, HeaderValue), Denial> {
-    let (name, value) = field_line::split(line).map_err(|fault| match fault {
-        FieldFault::Value => {
-            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-            malformed(format!("the value of `{name}` holds a control character"))
-        }
-        fault => malformed(fault.to_string()),
-    })?;
-    let name = HeaderName::from_bytes(name).map_err(|_| malformed("a header field's name is not a token"))?;
-    let value = HeaderValue::from_bytes(value)
+/// A field line in the types that hold one. It is a part of `text`.
+fn parse_field(line: &[u8], text: &Bytes) -> Result<(HeaderName, HeaderValue), Denial> {
+    let (name, value) = field_line::split(line).map_err(|fault| malformed(fault.to_string()))?;
+    let name = HeaderName::from_bytes(name).map_err(|_| malformed(FieldFault::Name.to_string()))?;
+    // The library refuses the bytes that `is_field_byte` refuses.
+    let value = HeaderValue::from_maybe_shared(text.slice_ref(value))
         .map_err(|_| malformed(format!("the value of `{name}` holds a control character")))?;
     Ok((name, value))
 }

@@ -18,6 +18,8 @@ pub struct Headers {
     /// A bit for each name that is there, or was: that of [`mark`]. A name whose bit is not set is not there, and most names
     /// that are looked for are not.
     marks: u64,
+    /// The bits that more than one field has. A name whose bit is not set is there once at most.
+    shared_marks: u64,
 }
 
 /// The bit of a name. Others have it too.
@@ -74,12 +76,14 @@ const NOT_NOMINABLE: &[&str] = &[
 impl Headers {
     /// An empty list with room.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { fields: Vec::with_capacity(capacity), marks: 0 }
+        Self { fields: Vec::with_capacity(capacity), ..Self::default() }
     }
 
     /// Adds a field.
     pub fn push(&mut self, name: HeaderName, value: HeaderValue) {
-        self.marks |= mark(name.as_str());
+        let mark = mark(name.as_str());
+        self.shared_marks |= self.marks & mark;
+        self.marks |= mark;
         self.fields.push((name, value));
     }
 
@@ -116,6 +120,9 @@ impl Headers {
     pub fn one<'h>(&'h self, name: &'h str) -> Result<Option<&'h HeaderValue>, Denial> {
         let mut values = self.all(name);
         let first = values.next();
+        if self.shared_marks & mark(name) == 0 {
+            return Ok(first);
+        }
         match values.next() {
             Some(_) => Err(malformed(format!("the header `{name}` is sent twice"))),
             None => Ok(first),
@@ -171,8 +178,10 @@ impl Headers {
     /// # Errors
     /// 400 for method overrides, WebSockets, repeated singular fields, underscore twins and forbidden nominations.
     pub fn settle(&mut self, is_from_proxy: bool) -> Result<(), Denial> {
-        for name in SINGULAR {
-            self.one(name)?;
+        if self.shared_marks != 0 {
+            for name in SINGULAR {
+                self.one(name)?;
+            }
         }
         if self.all("upgrade").any(names_websocket) {
             return Err(malformed("WebSockets are not spoken here"));
@@ -291,7 +300,7 @@ fn names_websocket(value: &HeaderValue) -> bool {
 
 /// The fields that a `Connection` value names, beside its own options.
 ///
-/// A list longer than any client sends is refused: each item costs a search, and Pingora has a bound as well.
+/// A list longer than any client sends is refused: each item costs a search.
 fn nominations(value: &HeaderValue) -> Result<Vec<String>, Denial> {
     const MOST: usize = 8;
     let text = value.to_str().map_err(|_| malformed("the header `connection` is not ASCII"))?;

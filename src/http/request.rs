@@ -129,7 +129,7 @@ impl Request {
         let (named_scheme, origin_form) = match split_absolute_form(&target)? {
             None => (None, target.as_str()),
             Some((scheme, authority, origin_form)) => {
-                // To the byte: Pingora compares as well, and would answer itself.
+                // To the byte: a backend may compare so as well.
                 if authority.as_bytes() != host_field.as_bytes() {
                     return Err(malformed("the request target names another host than the header `host`"));
                 }

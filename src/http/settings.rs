@@ -87,7 +87,7 @@ impl HeadLimits {
     }
 }
 
-/// Refuses values beyond Pingora's own bounds: it would answer such heads itself.
+/// Refuses values beyond what heads of any client need.
 fn at_most(value: Option<usize>, most: usize, node: &Node, report: &mut Report) -> Option<usize> {
     if value.is_some_and(|value| value > most) {
         report.error(&node.span, "the limit is beyond what can be read").help(format!("{most} is the most"));

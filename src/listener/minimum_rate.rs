@@ -19,9 +19,9 @@ const LEAST_PER_SECOND: u64 = 1024;
 /// slow client would look like one that takes nothing.
 pub(super) const UNSENT_BYTES: u32 = 64 * 1024;
 
-/// Measures one connection, while it has no room for the next bytes.
+/// Measures one connection, or one stream of it, while it has no room for the next bytes.
 #[derive(Debug)]
-pub(super) struct MinimumRate {
+pub(crate) struct MinimumRate {
     window: Duration,
     /// How long there was no room in this window, and how much was taken in it.
     waited: Duration,
@@ -33,7 +33,7 @@ pub(super) struct MinimumRate {
 
 impl MinimumRate {
     /// The window: a client is judged whenever it was waited for this long.
-    pub(super) fn new(window: Duration) -> Self {
+    pub(crate) fn new(window: Duration) -> Self {
         Self { window, waited: Duration::ZERO, taken: 0, since: None, alarm: Timer::default() }
     }
 
@@ -43,7 +43,7 @@ impl MinimumRate {
     }
 
     /// Passes on the outcome of a write or a flush, or reports that the client takes too little.
-    pub(super) fn judge<T: Taken>(
+    pub(crate) fn judge<T: Taken>(
         &mut self,
         context: &mut Context<'_>,
         outcome: Poll<io::Result<T>>,
@@ -91,7 +91,7 @@ impl MinimumRate {
 }
 
 /// What a write says about how much was taken.
-pub(super) trait Taken {
+pub(crate) trait Taken {
     /// In bytes.
     fn bytes(&self) -> u64;
 }

@@ -1,4 +1,4 @@
-//! A client's connection below HTTP, with TLS or without, as a stream for Pingora.
+//! A client's connection below HTTP, with TLS or without.
 
 use std::io;
 use std::pin::Pin;
@@ -6,17 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::BytesMut;
-use pingora::http::ResponseHeader;
-use pingora::protocols::l4::stream::Stream as TcpStream;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
-    UniqueID, UniqueIDType,
-};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::flood::FloodGuard;
@@ -41,41 +33,32 @@ pub(crate) struct ClientStream {
 
 #[derive(Debug)]
 enum ClientTransport {
-    Plain(Box<TcpStream>),
+    Plain(TcpStream),
     Tls(Box<TlsSession>),
 }
 
 #[derive(Debug)]
 struct TlsSession {
-    stream: BufWriter<TlsStream<tokio::net::TcpStream>>,
-    id: UniqueIDType,
-    socket: Arc<SocketDigest>,
+    stream: BufWriter<TlsStream<TcpStream>>,
     established: Arc<Established>,
     http2: bool,
 }
 
 impl ClientStream {
     /// A connection without TLS, whose client takes what it is sent within `write_timeout`.
-    pub(crate) fn plain(tcp: tokio::net::TcpStream, write_timeout: Duration) -> Self {
-        let digest = socket_digest(&tcp);
-        let mut tcp = TcpStream::from(tcp);
-        tcp.set_socket_digest(digest);
-        Self::over(ClientTransport::Plain(Box::new(tcp)), write_timeout)
+    pub(crate) fn plain(tcp: TcpStream, write_timeout: Duration) -> Self {
+        Self::over(ClientTransport::Plain(tcp), write_timeout)
     }
 
     /// A connection whose handshake is over.
     pub(crate) fn tls(
-        stream: TlsStream<tokio::net::TcpStream>,
+        stream: TlsStream<TcpStream>,
         established: Established,
         write_timeout: Duration,
     ) -> Self {
-        use std::os::fd::AsRawFd;
-
-        let (tcp, connection) = stream.get_ref();
-        let (id, socket) = (tcp.as_raw_fd(), Arc::new(socket_digest(tcp)));
-        let http2 = connection.alpn_protocol() == Some(b"h2");
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = BufWriter::with_capacity(RECORD_BYTES, stream);
-        let secured = TlsSession { stream, id, socket, established: Arc::new(established), http2 };
+        let secured = TlsSession { stream, established: Arc::new(established), http2 };
         Self::over(ClientTransport::Tls(Box::new(secured)), write_timeout)
     }
 
@@ -126,14 +109,8 @@ impl ClientStream {
     }
 }
 
-fn socket_digest(tcp: &tokio::net::TcpStream) -> SocketDigest {
-    use std::os::fd::AsRawFd;
-
-    SocketDigest::from_raw_fd(tcp.as_raw_fd())
-}
-
 /// Bounds what the kernel holds unsent for a client.
-pub(super) fn bound_unsent(tcp: &tokio::net::TcpStream) -> io::Result<()> {
+pub(super) fn bound_unsent(tcp: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)?;
     Ok(())
@@ -255,66 +232,6 @@ impl AsyncWrite for ClientStream {
         match &self.wire {
             ClientTransport::Plain(tcp) => tcp.is_write_vectored(),
             ClientTransport::Tls(secured) => secured.stream.is_write_vectored(),
-        }
-    }
-}
-
-#[async_trait]
-impl Shutdown for ClientStream {
-    async fn shutdown(&mut self) {
-        match &mut self.wire {
-            ClientTransport::Plain(tcp) => Shutdown::shutdown(&mut **tcp).await,
-            ClientTransport::Tls(_) => self.close().await,
-        }
-    }
-}
-
-impl UniqueID for ClientStream {
-    fn id(&self) -> UniqueIDType {
-        match &self.wire {
-            ClientTransport::Plain(tcp) => tcp.id(),
-            ClientTransport::Tls(secured) => secured.id,
-        }
-    }
-}
-
-impl Ssl for ClientStream {
-    /// Its presence tells Pingora not to look for the preface of HTTP/2. Its content is not read.
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.established().map(|_| Arc::new(SslDigest::new("", "", None, None, Vec::new())))
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.agreed_http2().map(|http2| if http2 { ALPN::H2 } else { ALPN::H1 })
-    }
-}
-
-/// So Pingora knows that the client speaks HTTP/2 with prior knowledge: the listener has read the preface.
-impl Peek for ClientStream {}
-
-impl GetTimingDigest for ClientStream {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        match &self.wire {
-            ClientTransport::Plain(tcp) => tcp.get_timing_digest(),
-            ClientTransport::Tls(_) => Vec::new(),
-        }
-    }
-}
-
-impl GetProxyDigest for ClientStream {
-    /// The only slot of a connection that its HTTP/2 requests get and that can hold a value of ours.
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        let established = self.established()?.clone();
-        let response = ResponseHeader::build(200, Some(0)).ok()?;
-        Some(Arc::new(ProxyDigest::new(Box::new(response), Some(Box::new(established)))))
-    }
-}
-
-impl GetSocketDigest for ClientStream {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        match &self.wire {
-            ClientTransport::Plain(tcp) => tcp.get_socket_digest(),
-            ClientTransport::Tls(secured) => Some(secured.socket.clone()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An admitted exchange with a backend that speaks HTTP/1, carried by the gate itself.
+//! An admitted exchange with a backend.
 //!
 //! ```text
 //! choose ─► connect ─► request ─► relay ─┬─► Whole: the client has the answer, and it is recorded
@@ -20,13 +20,16 @@ use self::request::request_head;
 use super::attempts::no_permit;
 use super::failure::{BrokenAttempt, BrokenKind, UpstreamError};
 use super::steps::is_about_pages;
-use crate::decision::JudgedBody;
+use crate::decision::{Admitted, JudgedBody};
 use crate::engine::Exchange;
 use crate::http::answer::{AnswerFault, AnswerHead, PassedHead};
 use crate::reason::{Denial, Reason};
 use crate::respond::REQUEST_ID;
-use crate::upstream::http1::{BackendExchange, BackendFailure, COPIED};
-use crate::upstream::{UpstreamConnection, response};
+use crate::upstream::backend::BackendSide;
+use crate::upstream::http1::{BackendExchange, COPIED};
+use crate::upstream::http2::{self, BackendStream};
+use crate::upstream::rewrite::OutgoingFields;
+use crate::upstream::{Backend, Connected, StreamLease, UpstreamConnection, response};
 
 /// What became of an exchange.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl From<Denial> for AttemptEnd {
     }
 }
 
-/// Forwards an admitted exchange to a backend that speaks HTTP/1, and its answer to `client`.
+/// Forwards an admitted exchange to a backend, and its answer to `client`.
 pub async fn forward(exchange: &mut Exchange, client: &mut impl ClientSide) -> Forwarded {
     let lines = exchange.log_span();
     let carried = carry(exchange, client).instrument(lines).await;
@@ -101,8 +104,8 @@ async fn attempt(
     client: &mut impl ClientSide,
     timer: &mut RelayTimer,
 ) -> Result<(), AttemptEnd> {
-    let connection = connect(exchange).await?;
-    let mut backend = exchange.begin_attempt(connection)?;
+    let connected = connect(exchange).await?;
+    let mut backend = exchange.begin_attempt(connected)?;
     let forwarding = exchange.forwarding().ok_or_else(no_permit)?;
     let attempted = forwarding.attempt.as_ref().ok_or_else(no_permit)?;
     let times = RelayTimes {
@@ -113,11 +116,14 @@ async fn attempt(
     let mut relay = Relay::new(client, &mut backend, exchange, timer, times);
     let Err(failure) = poll_fn(|context| relay.poll(context)).await else { return Ok(()) };
     let is_unsent = backend.is_unsent();
+    if matches!(failure, RelayFailure::Silent | RelayFailure::Cut) {
+        backend.fell_silent();
+    }
     drop(backend);
     Err(exchange.broke(failure, is_unsent))
 }
 
-async fn connect(exchange: &mut Exchange) -> Result<UpstreamConnection, AttemptEnd> {
+async fn connect(exchange: &mut Exchange) -> Result<Connected, AttemptEnd> {
     let forwarding = exchange.forwarding().ok_or_else(no_permit)?;
     let attempted = forwarding.attempt.as_ref().ok_or_else(no_permit)?;
     attempted.attempt.connect().await.map_err(|error| {
@@ -132,39 +138,26 @@ async fn connect(exchange: &mut Exchange) -> Result<UpstreamConnection, AttemptE
 
 impl Exchange {
     /// Writes the judged request for a connection.
-    fn begin_attempt(
-        &mut self,
-        connection: UpstreamConnection,
-    ) -> Result<BackendExchange<UpstreamConnection>, Denial> {
+    fn begin_attempt(&mut self, connected: Connected) -> Result<Backend, Denial> {
         let fields = self.outgoing_fields()?;
         let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
         if let Some(attempted) = &mut forwarding.attempt {
-            attempted.reused = connection.is_used();
+            attempted.reused = connected.is_used();
             let (upstream, address) = (attempted.attempt.upstream(), attempted.attempt.address());
             tracing::debug!(upstream, %address, reused = attempted.reused, "the request goes to a backend");
         }
         let admitted = &forwarding.admitted;
-        let request = admitted.request();
-        let held = match admitted.body() {
-            JudgedBody::Held(body) => body.len(),
-            JudgedBody::Passed => 0,
-        };
-        let (head, has_chunks) = request_head(request, &fields, held.min(COPIED));
-        let is_secured = connection.is_secured();
-        let to_head = request.method == http::Method::HEAD;
-        let mut backend = BackendExchange::new(connection, is_secured, head, to_head, has_chunks);
-        if let JudgedBody::Held(body) = admitted.body() {
-            backend.send_held(body.clone());
+        match connected {
+            Connected::Http1(connection) => Ok(begin_on_connection(connection, admitted, &fields)),
+            Connected::Http2(lease) => begin_on_stream(lease, admitted, fields),
         }
-        Ok(backend)
     }
 
     /// An attempt with a connection has failed.
     fn broke(&mut self, failure: RelayFailure, is_unsent: bool) -> AttemptEnd {
         let (kind, was_cut) = match &failure {
             RelayFailure::Denied(_) => (BrokenKind::Other, false),
-            RelayFailure::Backend(BackendFailure::Answer(fault)) => (BrokenKind::Answer(*fault), false),
-            RelayFailure::Backend(_) => (BrokenKind::Connection, false),
+            RelayFailure::Backend(failure) => (BrokenKind::of(failure), false),
             RelayFailure::Silent => (BrokenKind::Timeout, false),
             RelayFailure::Cut => (BrokenKind::Timeout, true),
         };
@@ -180,7 +173,7 @@ impl Exchange {
         let Some(attempted) = &forwarding.attempt else { return AttemptEnd::Denied(no_permit()) };
         let broken = BrokenAttempt {
             kind,
-            is_unsent,
+            is_unsent: is_unsent || kind == BrokenKind::Refused,
             is_answered: forwarding.begun > 0,
             was_cut,
             // What was passed on of a body is not held.
@@ -194,6 +187,46 @@ impl Exchange {
             AttemptEnd::Denied(self.denial.take().unwrap_or(denial))
         }
     }
+}
+
+/// The request for a connection over HTTP/1.
+fn begin_on_connection(
+    connection: UpstreamConnection,
+    admitted: &Admitted,
+    fields: &OutgoingFields,
+) -> Backend {
+    let request = admitted.request();
+    let held = match admitted.body() {
+        JudgedBody::Held(body) => body.len(),
+        JudgedBody::Passed => 0,
+    };
+    let (head, has_chunks) = request_head(request, fields, held.min(COPIED));
+    let is_secured = connection.is_secured();
+    let to_head = request.method == http::Method::HEAD;
+    let mut backend = BackendExchange::new(connection, is_secured, head, to_head, has_chunks);
+    if let JudgedBody::Held(body) = admitted.body() {
+        backend.send_held(body.clone());
+    }
+    Backend::Http1(Box::new(backend))
+}
+
+/// The request for a stream over HTTP/2.
+fn begin_on_stream(
+    lease: StreamLease,
+    admitted: &Admitted,
+    fields: OutgoingFields,
+) -> Result<Backend, Denial> {
+    let request = admitted.request();
+    let (method, authority, target) = (&request.method, &request.authority, request.target());
+    let head = http2::request_head(method, lease.is_secured(), authority, &target, fields);
+    let head = head.map_err(|error| {
+        Denial::new(Reason::Internal, format!("the request cannot be written in HTTP/2: {error}"))
+    })?;
+    let mut backend = BackendStream::new(lease, head);
+    if let JudgedBody::Held(body) = admitted.body() {
+        backend.send_held(body.clone());
+    }
+    Ok(Backend::Http2(Box::new(backend)))
 }
 
 impl RelaySteps<UpstreamConnection> for Exchange {

@@ -3,15 +3,9 @@
 //! The status tells a client what it may do next. 503 says that no backend has the request: it may be sent again. 502
 //! and 504 say that one may have it, and that its fate is not known.
 
-use std::io;
-
-use pingora::{Error, ErrorSource, ErrorType};
-
-use super::task;
 use crate::http::answer::AnswerFault;
-use crate::http::chunked::ChunkError;
-use crate::reason::{Denial, Reason};
-use crate::upstream::answer_fault;
+use crate::upstream::backend::{BackendFailure, StreamFault};
+use crate::upstream::{ConnectError, ConnectFault};
 
 /// How an attempt at an upstream failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,31 +84,27 @@ impl BrokenAttempt {
 }
 
 impl BrokenKind {
-    /// Of an exchange that Pingora had.
-    pub(super) fn of(error: &Error) -> Self {
-        match error.etype() {
-            kind if is_timeout(kind) => Self::Timeout,
-            _ if is_refused(error) => Self::Refused,
-            kind => match (bad_answer(error), kind) {
-                (Some(fault), _) => Self::Answer(fault),
-                (None, ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError) => {
-                    Self::Connection
-                }
-                (None, _) => Self::Other,
-            },
+    /// What a failure of the backend tells.
+    pub(super) fn of(failure: &BackendFailure) -> Self {
+        match failure {
+            BackendFailure::Answer(fault) => Self::Answer(*fault),
+            BackendFailure::Closed | BackendFailure::Read(_) | BackendFailure::Write(_) => Self::Connection,
+            BackendFailure::Stream(StreamFault::Refused(_)) => Self::Refused,
+            BackendFailure::Stream(StreamFault::Connection(_)) => Self::Connection,
+            BackendFailure::Head(_)
+            | BackendFailure::Stopped
+            | BackendFailure::Stream(StreamFault::Other(_)) => Self::Other,
         }
     }
 }
 
 impl UpstreamError {
     /// Of an attempt without a connection.
-    pub(super) fn of_connect(error: &Error) -> Self {
-        if is_tls(error.etype()) {
-            Self::Tls
-        } else if is_local(error) {
-            Self::Local
-        } else {
-            Self::Connect
+    pub(super) fn of_connect(error: &ConnectError) -> Self {
+        match error.fault {
+            ConnectFault::Connection => Self::Connect,
+            ConnectFault::Tls => Self::Tls,
+            ConnectFault::Local => Self::Local,
         }
     }
 
@@ -135,72 +125,4 @@ impl UpstreamError {
     pub(super) fn is_held_against_the_endpoint(self) -> bool {
         !matches!(self, Self::Stale | Self::Refused | Self::Local)
     }
-}
-
-/// Whether the backend says that it did nothing with the request: its stream was refused, or is beyond the last one of
-/// a GOAWAY (RFC 9113, sections 8.7 and 6.8).
-pub(super) fn is_refused(error: &Error) -> bool {
-    error.root_cause().downcast_ref::<h2::Error>().is_some_and(|error| {
-        error.is_remote()
-            && (error.is_go_away() || error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
-}
-
-/// What is wrong with the bytes that came, where they are not an answer.
-fn bad_answer(error: &Error) -> Option<AnswerFault> {
-    error.root_cause().downcast_ref::<std::io::Error>().and_then(answer_fault)
-}
-
-/// Whether a connection could not even be tried: no file (EMFILE, ENFILE), no memory for it (ENOBUFS) or no port
-/// (EADDRNOTAVAIL), as Linux numbers them.
-fn is_local(error: &Error) -> bool {
-    let io = error.root_cause().downcast_ref::<io::Error>();
-    io.and_then(io::Error::raw_os_error).is_some_and(|number| matches!(number, 23 | 24 | 99 | 105))
-}
-
-/// The denial for a failure while forwarding.
-pub(super) fn denial_of(error: &Error) -> Denial {
-    if *error.esource() == ErrorSource::Downstream
-        && let Some(error) = bad_chunk(error)
-    {
-        return error.denial();
-    }
-    let reason = match (error.esource(), error.etype()) {
-        (
-            ErrorSource::Downstream,
-            ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::Custom(_),
-        ) => Reason::RequestMalformed,
-        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reason::BodyTimeout,
-        (ErrorSource::Downstream, ErrorType::WriteTimedout) => Reason::AnswerNotTaken,
-        (ErrorSource::Downstream, _) if is_not_taken(error) => Reason::AnswerNotTaken,
-        (ErrorSource::Downstream, _) => Reason::ClientClosed,
-        (ErrorSource::Upstream, kind) if is_timeout(kind) => Reason::UpstreamTimeout,
-        (ErrorSource::Upstream, _) => Reason::UpstreamInvalid,
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::Internal,
-    };
-    Denial::new(reason, error.to_string())
-}
-
-/// The denial for a client that does not take its answer.
-fn is_not_taken(error: &Error) -> bool {
-    if task::is_stalled() {
-        return true;
-    }
-    let Some(cause) = &error.cause else { return false };
-    let io = cause.downcast_ref::<io::Error>();
-    io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-}
-
-pub(super) fn is_timeout(kind: &ErrorType) -> bool {
-    matches!(kind, ErrorType::ReadTimedout | ErrorType::WriteTimedout)
-}
-
-fn is_tls(kind: &ErrorType) -> bool {
-    matches!(kind, ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout | ErrorType::InvalidCert)
-}
-
-/// The denial for a request's body that is not well chunked.
-pub(super) fn bad_chunk(error: &Error) -> Option<ChunkError> {
-    let io = error.root_cause().downcast_ref::<io::Error>()?;
-    io.get_ref()?.downcast_ref::<ChunkError>().copied()
 }

@@ -4,10 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use pingora::apps::{HttpServerApp, HttpServerOptions};
-use pingora::protocols::http::v2::server::default_h2_options;
-use pingora::proxy::HttpProxy;
-use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -26,9 +22,7 @@ use crate::config::{Config, ConfigSource};
 use crate::engine::Engine;
 use crate::frontend::Http;
 use crate::handover::Predecessor;
-use crate::listener::window::STREAM_WINDOW;
 use crate::listener::{ConnectionLimits, ListenSocket, Listener};
-use crate::proxy::Proxy;
 use crate::reload::{ReloadStatus, Reloader, Started};
 use crate::service_manager;
 use crate::telemetry::LogFilter;
@@ -78,8 +72,7 @@ pub(super) async fn serve(
         )),
         reload: tokio::spawn(reloader.run(shutdown.clone())),
     };
-    let app = Arc::new(pingora_proxy(Proxy::new(parts.engine.clone()), &parts.config));
-    let listeners = listen(&parts, &sockets, tls, &app, &shutdown);
+    let listeners = listen(&parts, &sockets, tls, &shutdown);
     say_started(&parts, &sockets, &admin);
     open_files::tell(parts.written, parts.config.limits);
     let announcement = Announcement::of(&sockets, options.pid_file.clone(), options.addresses_file.clone());
@@ -107,7 +100,7 @@ pub(super) async fn serve(
     };
     // The listeners close their sockets once they have accepted the clients that wait.
     drop(sockets);
-    drain(&parts.engine, &shut_down, listeners, &app).await;
+    drain(&parts.engine, &shut_down, listeners).await;
     tasks.end();
     // Threads may hold the engine a little longer than this, and nothing waits for them.
     parts.engine.flush();
@@ -161,13 +154,7 @@ async fn broken(what: &'static str, task: &mut JoinHandle<std::io::Result<()>>) 
 }
 
 /// Accepts clients, on each listener.
-fn listen(
-    parts: &Parts,
-    sockets: &Sockets,
-    tls: Swappable,
-    app: &Arc<HttpProxy<Proxy>>,
-    shutdown: &watch::Receiver<bool>,
-) -> JoinSet<()> {
+fn listen(parts: &Parts, sockets: &Sockets, tls: Swappable, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
     let limits = parts.config.limits.listener;
     let connections = ConnectionLimits::new(&limits);
     let mut listeners = JoinSet::new();
@@ -175,8 +162,8 @@ fn listen(
         let address = socket.bound();
         tracing::info!(%address, "listening");
         let instruments = parts.of_listeners.clone();
-        let (engine, app) = (parts.engine.clone(), app.clone());
-        let http = Http::new(address, settings.http2, limits, instruments.clone(), engine, app);
+        let engine = parts.engine.clone();
+        let http = Http::new(address, settings.http2, limits, instruments.clone(), engine);
         let listener = Listener::new(address, tls, limits, connections.clone(), instruments, http);
         listeners.spawn(listener.serve(socket.clone(), shutdown.clone()));
     }
@@ -246,19 +233,12 @@ fn or_serve_on(told: Result<(), StartError>, took_over: bool) -> Result<(), Star
 }
 
 /// Waits for the requests under way. New connections are those of the next process, or refused.
-async fn drain(
-    engine: &Engine,
-    shut_down: &watch::Sender<bool>,
-    mut listeners: JoinSet<()>,
-    app: &Arc<HttpProxy<Proxy>>,
-) {
+async fn drain(engine: &Engine, shut_down: &watch::Sender<bool>, mut listeners: JoinSet<()>) {
     tracing::info!("draining");
     engine.drain();
     // An error means that no task listens any more.
     let _ = shut_down.send(true);
     while listeners.join_next().await.is_some() {}
-    // Not before: Pingora would drop requests that it has not begun to parse.
-    app.http_cleanup().await;
 }
 
 /// Loads keys until the gate can serve in another one's place.
@@ -273,35 +253,6 @@ async fn ready_to_take_over(
     };
     let in_time = tokio::time::timeout_at(deadline.into(), ready).await;
     in_time.map_err(|_| StartError::Unready(admin.unready().join("; ")))
-}
-
-/// Pingora's side of the proxy. One retry at most: the second attempt of `fail_to_connect`.
-fn pingora_proxy(proxy: Proxy, config: &Config) -> HttpProxy<Proxy> {
-    let conf = ServerConf { max_retries: 2, ..ServerConf::default() };
-    let mut options = HttpServerOptions::default();
-    options.h2c = true;
-    // CONNECT is let through to the gate, which refuses, counts and audits it like every other request. It is never
-    // proxied.
-    options.allow_connect_method_proxying = true;
-    let mut app = HttpProxy::new(proxy, Arc::new(conf));
-    app.server_options = Some(options);
-    let mut http2 = default_h2_options();
-    // The library counts 32 bytes for each field, and pseudo-headers as fields (RFC 9113, section 6.5.2). The gate's
-    // own limit is lower and the same for both versions.
-    let limits = config.limits.listener;
-    let list = limits.head.bytes.saturating_add(limits.head.fields.saturating_add(5).saturating_mul(64));
-    http2.max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX));
-    // Memory that one connection may hold, and streams that a client may reset, before the connection is ended.
-    http2.max_concurrent_streams(u32::try_from(limits.http2_streams).unwrap_or(u32::MAX));
-    http2.max_send_buffer_size(64 * 1024);
-    // That of the connection bounds all of them together.
-    http2.initial_window_size(STREAM_WINDOW);
-    http2.max_concurrent_reset_streams(20);
-    http2.max_pending_accept_reset_streams(20);
-    http2.max_local_error_reset_streams(Some(1000));
-    app.h2_options = Some(http2);
-    app.handle_init_modules();
-    app
 }
 
 /// What the operator's address says of reloads.

@@ -129,12 +129,7 @@ impl fmt::Debug for LogFilter {
 
 /// A filter that was checked before.
 pub(super) fn parsed(text: &str) -> EnvFilter {
-    let filter = EnvFilter::try_new(text).unwrap_or_else(|_| EnvFilter::new("info"));
-    // Pingora logs an error when a pooled connection is taken up a moment too early; it opens another one.
-    match "pingora_core::connectors=off".parse() {
-        Ok(directive) if !text.contains("pingora") => filter.add_directive(directive),
-        _ => filter,
-    }
+    EnvFilter::try_new(text).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 #[cfg(test)]

@@ -44,13 +44,14 @@ impl ClientTls {
         Some(CertificateExpiry { usage: "client", name: upstream.to_owned(), until })
     }
 
-    /// What speaks HTTP/1.1 over it, and the name that the other end has to prove. `system` gives the CAs that count where
-    /// none are named.
+    /// What agrees on `protocol` over it (ALPN), and the name that the other end has to prove. `system` gives the CAs that count
+    /// where none are named.
     ///
     /// # Errors
     /// Where the library refuses what it is given.
     pub fn connector(
         &self,
+        protocol: &[u8],
         system: impl FnOnce() -> Result<RootCertStore, String>,
     ) -> Result<(TlsConnector, ServerName<'static>), Flaw> {
         let refused = |error: String| Flaw::new(format!("TLS cannot be set up: {error}"), "use other files");
@@ -70,7 +71,7 @@ impl ClientTls {
                 .with_client_auth_cert(identity.chain().to_vec(), identity.private_key())
                 .map_err(|error| refused(error.to_string()))?,
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         // A resumed session is not verified again: it would outlive a certificate that has ended.
         config.resumption = Resumption::disabled();
         Ok((TlsConnector::from(Arc::new(config)), name))

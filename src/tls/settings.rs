@@ -293,7 +293,7 @@ fn service_domain(endpoint: &Node) -> Option<&str> {
     Some(name.strip_suffix('.').unwrap_or(name))
 }
 
-/// A DNS name or an address. Pingora verifies a name with an underscore as if it had a dash there: another name.
+/// A DNS name or an address. An underscore is not part of a host name (RFC 1123, section 2.1): verifiers disagree on it.
 fn is_server_name(name: &str) -> bool {
     !name.contains('_') && !name.ends_with('.') && super::is_server_name(name)
 }

@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
-
-use super::connector::Http1Connector;
+use super::connect_error::ConnectError;
+use super::connector::BackendConnector;
 use super::kept::IdleConnections;
 use super::outlier::{CircuitState, OutlierState};
-use super::settings::{Outliers, Timeouts};
+use super::settings::{Outliers, Protocol, Timeouts};
+use super::shared::{SharedConnections, StreamLease};
 use super::wire::UpstreamConnection;
 
 /// A backend's address, and everything that is needed to connect to it.
@@ -26,16 +25,15 @@ pub(super) struct Endpoint {
     pub(super) is_checked: bool,
     /// Kept by the endpoint of the same upstream and address of the next configuration.
     pub(super) outlier_state: Arc<OutlierState>,
-    /// The peer for requests.
+    /// Tells apart TLS settings.
     pub(super) fingerprint: Option<u64>,
-    pub(super) peer: HttpPeer,
-    /// The same for checks, of which each has a connection of its own.
-    pub(super) check_peer: HttpPeer,
     pub(super) timeouts: Timeouts,
-    /// What opens connections over HTTP/1.
-    pub(super) http1: Http1Connector,
-    /// Its idle connections. Kept like its outlier state, where they would be made in the same way.
+    /// What opens connections.
+    pub(super) connector: BackendConnector,
+    /// Its idle connections over HTTP/1. Kept like its outlier state, where they would be made in the same way.
     pub(super) kept: Arc<IdleConnections>,
+    /// Its connections over HTTP/2, kept in the same way.
+    pub(super) shared: Arc<SharedConnections>,
 }
 
 impl Endpoint {
@@ -53,6 +51,25 @@ impl Endpoint {
     /// An attempt at it although it is ejected.
     pub(super) fn visit_anyway(self: &Arc<Self>) -> Attempt {
         Attempt { endpoint: self.clone(), turn: CircuitState::Closed }
+    }
+}
+
+/// What an exchange goes over.
+#[derive(Debug)]
+pub enum Connected {
+    /// A connection of its own.
+    Http1(UpstreamConnection),
+    /// A stream of a connection that others share.
+    Http2(StreamLease),
+}
+
+impl Connected {
+    /// Whether the connection has carried an exchange before.
+    pub fn is_used(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_used(),
+            Self::Http2(lease) => lease.is_used(),
+        }
     }
 }
 
@@ -74,27 +91,25 @@ impl Attempt {
         self.endpoint.address
     }
 
-    /// What Pingora connects to.
-    pub fn peer(&self) -> HttpPeer {
-        self.endpoint.peer.clone()
-    }
-
-    /// Opens a connection over HTTP/1, or takes one that is kept. Within `timeouts.connect`.
+    /// Opens a connection over HTTP/1 or takes one that is kept, or a stream over HTTP/2. Within `timeouts.connect`.
     ///
     /// # Errors
     /// Where there is none to be had: no byte has left.
-    pub async fn connect(&self) -> Result<UpstreamConnection> {
-        let Endpoint { address, timeouts, http1, .. } = &*self.endpoint;
-        if let Some(connection) = http1.kept() {
-            return Ok(connection);
+    pub async fn connect(&self) -> Result<Connected, ConnectError> {
+        let Endpoint { address, timeouts, connector, kept, shared, .. } = &*self.endpoint;
+        let connecting = async {
+            Ok(match connector.protocol {
+                Protocol::H1 => Connected::Http1(UpstreamConnection::new(connector.open(*address).await?)),
+                Protocol::H2c | Protocol::H2 => Connected::Http2(shared.stream(connector, *address).await?),
+            })
+        };
+        if connector.protocol == Protocol::H1
+            && let Some(connection) = kept.take()
+        {
+            return Ok(Connected::Http1(connection));
         }
-        match tokio::time::timeout(timeouts.connect, http1.open(*address)).await {
-            Ok(connected) => connected,
-            Err(_) => {
-                let waited = format!("no connection to {address} within {:?}", timeouts.connect);
-                Error::e_explain(ErrorType::ConnectTimedout, waited)
-            }
-        }
+        let connected = tokio::time::timeout(timeouts.connect, connecting).await;
+        connected.unwrap_or_else(|_| Err(ConnectError::late(*address, timeouts.connect)))
     }
 
     /// Keeps a connection for the next exchange, or closes it where enough are kept.

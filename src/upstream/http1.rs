@@ -12,7 +12,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use crate::http::answer::{AnswerFault, AnswerHead, ResponseTracker};
+use super::backend::{AnswerSink, BackendFailure, BackendSide};
+use crate::http::answer::{AnswerFault, ResponseTracker};
 use crate::http::chunked::{LAST_CHUNK, put_chunk};
 
 /// Room for the first read: a head, and the body of most answers.
@@ -23,33 +24,6 @@ const LARGEST_READ: usize = 64 * 1024;
 pub const COPIED: usize = 16 * 1024;
 /// The most bytes of a TLS record (RFC 8446, section 5.1).
 const RECORD: u64 = 16 * 1024;
-
-/// What takes an answer as it comes.
-pub trait AnswerSink {
-    /// A head, of an interim answer or of the answer.
-    fn head(&mut self, head: &AnswerHead<'_>);
-    /// The next data of the body, without its coding.
-    fn data(&mut self, bytes: &[u8]);
-    /// The answer is whole.
-    fn end(&mut self);
-}
-
-/// Why a backend's connection is of no use any more.
-#[derive(Debug, thiserror::Error)]
-pub enum BackendFailure {
-    /// What came is not an answer.
-    #[error("{0}")]
-    Answer(#[from] AnswerFault),
-    /// The connection ended before the answer, or within its body.
-    #[error("the backend closed the connection before its answer was whole")]
-    Closed,
-    /// It broke while the answer was read.
-    #[error("the answer could not be read: {0}")]
-    Read(#[source] io::Error),
-    /// It broke while the request was sent.
-    #[error("the request could not be sent: {0}")]
-    Write(#[source] io::Error),
-}
 
 /// A connection while an exchange has it.
 #[derive(Debug)]
@@ -120,90 +94,6 @@ impl<W: AsyncRead + AsyncWrite + Unpin> BackendExchange<W> {
         self.request.is_whole = true;
     }
 
-    /// Sends the next data of the body.
-    pub fn send_data(&mut self, data: &[u8]) {
-        if self.request.has_chunks {
-            put_chunk(&mut self.request.out, data);
-        } else {
-            self.request.out.extend_from_slice(data);
-        }
-    }
-
-    /// Ends the body.
-    pub fn send_end(&mut self) {
-        if self.request.has_chunks {
-            self.request.out.extend_from_slice(LAST_CHUNK);
-        }
-        self.request.is_whole = true;
-    }
-
-    /// Whether all of the request was handed over, if not sent.
-    pub fn is_request_whole(&self) -> bool {
-        self.request.is_whole
-    }
-
-    /// Whether no backend can have the head of the request whole, and so none can have acted on it.
-    pub fn is_unsent(&self) -> bool {
-        let Outgoing { out, held, head_left, taken, was_flushed, .. } = &self.request;
-        if !self.is_secured {
-            return *head_left > 0;
-        }
-        // A TLS record that is not out whole cannot be read. Of several, the first may be out.
-        let all = taken.saturating_add(out.len() as u64).saturating_add(held.len() as u64);
-        !was_flushed && all <= RECORD
-    }
-
-    /// Sends what was handed over. Ready once all of it is out.
-    ///
-    /// # Errors
-    /// Where the connection breaks: no more can be sent then, but an answer may still be read.
-    pub fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BackendFailure>> {
-        let Some(wire) = &mut self.wire else { return Poll::Ready(Ok(())) };
-        let sent = self.request.poll_send(wire, context);
-        if matches!(sent, Poll::Ready(Err(_))) {
-            self.is_over = true;
-        }
-        sent.map_err(BackendFailure::Write)
-    }
-
-    /// How many bytes of the request the connection has taken.
-    pub fn taken(&self) -> u64 {
-        self.request.taken
-    }
-
-    /// Reads on, and gives what is good to `sink`. Ready once something came. After the end of the answer nothing is read.
-    ///
-    /// # Errors
-    /// Where the answer is not one or does not go on: none of it will come any more.
-    pub fn poll_answer(
-        &mut self,
-        context: &mut Context<'_>,
-        sink: &mut impl AnswerSink,
-    ) -> Poll<Result<(), BackendFailure>> {
-        if let Some(fault) = self.fault {
-            return Poll::Ready(Err(fault.into()));
-        }
-        let Some(wire) = self.wire.as_mut().filter(|_| !self.answer.is_done()) else {
-            return Poll::Ready(Ok(()));
-        };
-        // A read takes what there is room for. Without any, the buffer would grow by some bytes at a time.
-        self.input.reserve(self.next_read);
-        let room = self.input.capacity() - self.input.len();
-        let read = ready!(pin!(wire.read_buf(&mut self.input)).poll(context));
-        match read {
-            Ok(0) => Poll::Ready(self.ended(None, sink)),
-            Err(error) => Poll::Ready(self.ended(Some(error), sink)),
-            Ok(_) if self.request.head_left > 0 => Poll::Ready(Err(self.fails(AnswerFault::Unasked))),
-            Ok(length) => {
-                if length == room {
-                    self.next_read = (self.next_read * 4).min(LARGEST_READ);
-                }
-                self.judge(sink);
-                Poll::Ready(Ok(()))
-            }
-        }
-    }
-
     /// Judges what was read.
     fn judge(&mut self, sink: &mut impl AnswerSink) {
         let mut at = 0;
@@ -265,15 +155,87 @@ impl<W: AsyncRead + AsyncWrite + Unpin> BackendExchange<W> {
         self.fault = Some(fault);
         fault.into()
     }
+}
 
-    /// Whether the answer has come whole.
-    pub fn is_answered(&self) -> bool {
+impl<W: AsyncRead + AsyncWrite + Unpin> BackendSide for BackendExchange<W> {
+    type Connection = W;
+
+    fn send_data(&mut self, data: &[u8]) {
+        if self.request.has_chunks {
+            put_chunk(&mut self.request.out, data);
+        } else {
+            self.request.out.extend_from_slice(data);
+        }
+    }
+
+    fn send_end(&mut self) {
+        if self.request.has_chunks {
+            self.request.out.extend_from_slice(LAST_CHUNK);
+        }
+        self.request.is_whole = true;
+    }
+
+    fn is_request_whole(&self) -> bool {
+        self.request.is_whole
+    }
+
+    fn is_unsent(&self) -> bool {
+        let Outgoing { out, held, head_left, taken, was_flushed, .. } = &self.request;
+        if !self.is_secured {
+            return *head_left > 0;
+        }
+        // A TLS record that is not out whole cannot be read. Of several, the first may be out.
+        let all = taken.saturating_add(out.len() as u64).saturating_add(held.len() as u64);
+        !was_flushed && all <= RECORD
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BackendFailure>> {
+        let Some(wire) = &mut self.wire else { return Poll::Ready(Ok(())) };
+        let sent = self.request.poll_send(wire, context);
+        if matches!(sent, Poll::Ready(Err(_))) {
+            self.is_over = true;
+        }
+        sent.map_err(BackendFailure::Write)
+    }
+
+    fn taken(&self) -> u64 {
+        self.request.taken
+    }
+
+    fn poll_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut impl AnswerSink,
+    ) -> Poll<Result<(), BackendFailure>> {
+        if let Some(fault) = self.fault {
+            return Poll::Ready(Err(fault.into()));
+        }
+        let Some(wire) = self.wire.as_mut().filter(|_| !self.answer.is_done()) else {
+            return Poll::Ready(Ok(()));
+        };
+        // A read takes what there is room for. Without any, the buffer would grow by some bytes at a time.
+        self.input.reserve(self.next_read);
+        let room = self.input.capacity() - self.input.len();
+        let read = ready!(pin!(wire.read_buf(&mut self.input)).poll(context));
+        match read {
+            Ok(0) => Poll::Ready(self.ended(None, sink)),
+            Err(error) => Poll::Ready(self.ended(Some(error), sink)),
+            Ok(_) if self.request.head_left > 0 => Poll::Ready(Err(self.fails(AnswerFault::Unasked))),
+            Ok(length) => {
+                if length == room {
+                    self.next_read = (self.next_read * 4).min(LARGEST_READ);
+                }
+                self.judge(sink);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    fn is_answered(&self) -> bool {
         self.answer.is_done()
     }
 
-    /// Gives the connection back where it may carry another exchange: request and answer are over, by their own framing,
-    /// and nothing else has come. Afterwards there is none here.
-    pub fn release(&mut self) -> Option<W> {
+    fn release(&mut self) -> Option<W> {
         let is_clean = !self.is_over && self.request.is_over() && self.answer.keeps_the_connection();
         self.wire.take().filter(|_| is_clean)
     }

@@ -1,8 +1,7 @@
-//! Idle connections that wait for the next exchange.
+//! Idle connections over HTTP/1 that wait for the next exchange.
 //!
-//! Pingora keeps connections too. But it takes them back by its own reading of an answer, and its read buffer is lost
-//! when the next exchange begins. Here a connection is kept only where its answer ended by its own framing and nothing
-//! came after it, so the exchange that takes it begins at a known place.
+//! A connection is kept only where its answer ended by its own framing and nothing came after it, so the exchange that takes
+//! it begins at a known place.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::wire::UpstreamConnection;
 
-/// Connections that are kept in the whole process, at the most. Each is two files, which the limit of open files has to
-/// leave room for (`listener::affordable`); Pingora's own pool has the same bound.
+/// Connections that are kept in the whole process, at the most, of both versions. Each is a file, which the limit of open
+/// files has to leave room for (`listener::affordable`).
 const MOST: usize = 128;
 /// How many are kept now.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
@@ -35,11 +34,11 @@ struct Idle {
 
 /// Counts a connection as kept for as long as it lives.
 #[derive(Debug)]
-struct Counted;
+pub(super) struct Counted;
 
 impl Counted {
     /// `None` where as many are kept as may be.
-    fn one_more() -> Option<Self> {
+    pub(super) fn one_more() -> Option<Self> {
         let fits = |kept: usize| (kept < MOST).then_some(kept + 1);
         KEPT.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok().then_some(Self)
     }

@@ -28,7 +28,7 @@ use crate::http::HeaderNames;
 use crate::http::answer::AnswerHead;
 pub use crate::http::answer::{MAX_FIELDS, MAX_HEAD_BYTES as MAX_BYTES, MAX_INTERIM};
 
-/// The fields that end here. Pingora writes `Transfer-Encoding` anew.
+/// The fields that end here.
 static ENDS_HERE: LazyLock<HeaderNames> = LazyLock::new(|| {
     HeaderNames::new([
         // About one connection.
@@ -200,6 +200,19 @@ pub fn ending(headers: &HeaderMap) -> Vec<HeaderName> {
         .filter(|name| *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING);
     names.extend(nominated);
     names
+}
+
+/// Judges the fields behind a body over HTTP/2, and removes those that end here: a client may read them like the head. What
+/// delimits a message does not stand there (RFC 9110, section 6.5.1).
+///
+/// # Errors
+/// In words for the audit log.
+pub fn judge_trailers(trailers: &mut HeaderMap) -> Result<(), &'static str> {
+    let ending = ending(trailers);
+    for name in ending.iter().chain([&CONTENT_LENGTH, &TRANSFER_ENCODING]) {
+        trailers.remove(name);
+    }
+    judge(200, Version::HTTP_2, trailers)
 }
 
 #[cfg(test)]

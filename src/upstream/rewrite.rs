@@ -115,8 +115,7 @@ fn encoded(principal: &str) -> Result<HeaderValue, InvalidHeaderValue> {
     HeaderValue::from_str(&text)
 }
 
-/// Whether a value is a credential. Values marked as sensitive are never printed (Pingora's debug log prints whole
-/// heads) and never indexed by an HPACK table (RFC 7541, section 7.1.3).
+/// Whether a value is a credential. Values marked as sensitive are never printed and never indexed by an HPACK table (RFC 7541, section 7.1.3).
 fn is_credential(name: &HeaderName) -> bool {
     matches!(name.as_str(), "authorization" | "cookie" | "x-goog-api-key")
 }
@@ -126,8 +125,8 @@ fn is_credential(name: &HeaderName) -> bool {
 /// (RFC 9110, section 8.6).
 fn frame(request: &Request, body: OutgoingBody, fields: &mut OutgoingFields) {
     let expects_body = request.expects_body();
-    // Pingora frames what came over HTTP/2 with bytes of DATA as chunked, unless a length is told: a backend that reads no
-    // body for such a method would take the end of the chunks for the next request. Of these four, no byte is taken.
+    // Over HTTP/2 the head does not tell whether a body follows. A method that may have one says its length, also where that
+    // is 0. Of these four, no byte is taken.
     let takes_none = matches!(request.method.as_str(), "GET" | "HEAD" | "DELETE" | "OPTIONS");
     let had_data =
         matches!(request.framing, Framing::Stream(_)) && (request.overridden.is_some() || !takes_none);

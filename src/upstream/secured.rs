@@ -1,52 +1,29 @@
-//! TLS to an upstream: for Pingora over HTTP/2, and for our own connector over HTTP/1. Made once for each upstream.
+//! TLS to an upstream. Made once for each upstream.
 
-use std::sync::Arc;
-
-use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
-use pingora::{Error, ErrorType, Result};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::connect_error::ConnectError;
 use super::settings::Protocol;
-use crate::tls::{Authority, ClientTls};
+use crate::tls::ClientTls;
 
 /// The TLS settings.
 pub(super) struct UpstreamConnector {
     tls: ClientTls,
-    authorities: Option<Arc<[WrappedX509]>>,
-    identity: Option<Arc<CertKey>>,
-    ours: Ours,
-}
-
-/// The TLS implementation.
-enum Ours {
-    Speaks(Box<TlsConnector>, ServerName<'static>),
-    /// rustls refused the settings.
-    Refused(String),
-    /// Pingora does TLS.
-    Pingoras,
+    /// The TLS implementation, or why it has refused the settings.
+    made: Result<(TlsConnector, ServerName<'static>), String>,
 }
 
 impl UpstreamConnector {
     /// TLS under `protocol`.
     pub(super) fn new(tls: &ClientTls, protocol: Protocol) -> Self {
-        // Pingora parses the same bytes with the same library as at load.
-        let parsed = |der: &Authority| WrappedX509::new(der.to_vec(), parse_x509);
-        let authorities =
-            tls.authorities.as_ref().map(|authorities| authorities.iter().map(parsed).collect());
-        let identity = tls.identity.as_ref().map(|identity| {
-            let chain = identity.chain().iter().map(|certificate| certificate.to_vec()).collect();
-            Arc::new(CertKey::new(chain, identity.key().to_vec()))
-        });
-        let ours = match protocol {
-            Protocol::H1 => match tls.connector(system_authorities) {
-                Ok((connector, name)) => Ours::Speaks(Box::new(connector), name),
-                Err(flaw) => Ours::Refused(flaw.message),
-            },
-            Protocol::H2 | Protocol::H2c => Ours::Pingoras,
+        let spoken: &[u8] = match protocol {
+            Protocol::H1 => b"http/1.1",
+            Protocol::H2 | Protocol::H2c => b"h2",
         };
-        Self { tls: tls.clone(), authorities, identity, ours }
+        let made = tls.connector(spoken, system_authorities).map_err(|flaw| flaw.message);
+        Self { tls: tls.clone(), made }
     }
 
     pub(super) fn server_name(&self) -> &str {
@@ -58,39 +35,34 @@ impl UpstreamConnector {
         self.tls.fingerprint
     }
 
-    pub(super) fn authorities(&self) -> Option<Arc<[WrappedX509]>> {
-        self.authorities.clone()
-    }
-
-    pub(super) fn identity(&self) -> Option<Arc<CertKey>> {
-        self.identity.clone()
-    }
-
     /// Why TLS is not possible, where that is known without a connection.
     pub(super) fn fault(&self) -> Option<&str> {
-        match &self.ours {
-            Ours::Refused(why) => Some(why),
-            Ours::Speaks(..) | Ours::Pingoras => None,
-        }
+        self.made.as_ref().err().map(String::as_str)
     }
 
     /// The connector, and the name that the other end has to prove.
     ///
     /// # Errors
     /// Where the settings were refused: nothing is sent then.
-    pub(super) fn connector(&self) -> Result<(&TlsConnector, ServerName<'static>)> {
-        match &self.ours {
-            Ours::Speaks(connector, name) => Ok((connector, name.clone())),
-            Ours::Refused(why) => Error::e_explain(ErrorType::InvalidCert, why.clone()),
-            Ours::Pingoras => Error::e_explain(ErrorType::InternalError, "Pingora does the TLS of HTTP/2"),
+    pub(super) fn connector(&self) -> Result<(&TlsConnector, ServerName<'static>), ConnectError> {
+        match &self.made {
+            Ok((connector, name)) => Ok((connector, name.clone())),
+            Err(why) => Err(ConnectError::of_tls(why.clone())),
         }
     }
 }
 
 /// The CAs that count where the configuration names none: the system's.
 fn system_authorities() -> Result<RootCertStore, String> {
+    let found = rustls_native_certs::load_native_certs();
+    // One that cannot be read does not make the others worthless; without any, no certificate could be verified.
+    if let (true, Some(error)) = (found.certs.is_empty(), found.errors.first()) {
+        return Err(error.to_string());
+    }
     let mut roots = RootCertStore::empty();
-    pingora::tls::load_platform_certs_incl_env_into_store(&mut roots).map_err(|error| error.to_string())?;
+    for certificate in found.certs {
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
     Ok(roots)
 }
 

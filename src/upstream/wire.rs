@@ -4,7 +4,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use socket2::SockRef;
@@ -12,16 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::deadline::ConnectionDeadline;
-
 /// A connection that has carried whole exchanges, if any.
 #[derive(Debug)]
 pub struct UpstreamConnection {
     pub(super) wire: UpstreamTransport,
     /// Whether it has carried an exchange before.
     pub(super) is_used: bool,
-    /// What cuts it, where Pingora has had it.
-    pub(super) line: Option<Arc<ConnectionDeadline>>,
 }
 
 /// TCP, or TLS over it.
@@ -33,7 +28,7 @@ pub(super) enum UpstreamTransport {
 
 impl UpstreamConnection {
     pub(super) fn new(wire: UpstreamTransport) -> Self {
-        Self { wire, is_used: false, line: None }
+        Self { wire, is_used: false }
     }
 
     /// Whether it has carried an exchange before.
@@ -43,19 +38,7 @@ impl UpstreamConnection {
 
     /// Whether TLS is spoken on it.
     pub fn is_secured(&self) -> bool {
-        matches!(self.wire, UpstreamTransport::Secured(_))
-    }
-
-    /// What cuts it, for an exchange that Pingora has.
-    pub(super) fn line(&mut self) -> io::Result<&Arc<ConnectionDeadline>> {
-        if self.line.is_none() {
-            self.line = Some(ConnectionDeadline::open(self.wire.tcp())?);
-        }
-        let line = self.line.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        if self.is_used {
-            line.used_again();
-        }
-        Ok(line)
+        self.wire.is_secured()
     }
 
     /// Whether the backend has sent nothing since its last answer, not even the end of the connection.
@@ -83,6 +66,10 @@ impl UpstreamConnection {
 }
 
 impl UpstreamTransport {
+    pub(super) fn is_secured(&self) -> bool {
+        matches!(self, Self::Secured(_))
+    }
+
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,

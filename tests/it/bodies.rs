@@ -348,7 +348,7 @@ async fn bad_chunks_are_never_forwarded() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// Pingora's chunk reader (httparse) reads a missing size as 0. The gate refuses it and ends the connection.
+/// Some readers of chunks read a missing size as 0. The gate refuses it and ends the connection.
 #[tokio::test]
 async fn a_missing_chunk_size_is_refused_and_ends_the_connection() {
     let hidden = String::from_utf8(cancel().to_http1()).unwrap();

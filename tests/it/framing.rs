@@ -419,7 +419,6 @@ async fn http2_heads_are_judged_alike() {
     }
     assert_eq!(gate.audit(rows.len()).len(), rows.len());
 
-    // Pingora answers this one by itself.
     let answer = gate.http2(&cancel().header("host", "evil.example")).await;
     assert_eq!(answer.status, 400);
     assert!(gate.backend.requests().is_empty());

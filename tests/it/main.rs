@@ -90,6 +90,7 @@ mod slow;
 mod smoke;
 mod spellings;
 mod stranger;
+mod streams;
 mod tls;
 mod tokens;
 mod traces;

@@ -343,7 +343,7 @@ async fn a_header_or_parameter_does_not_change_the_method_that_was_judged() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// Pingora percent-encodes these on the way out, so the backend would see another path than the one judged.
+/// Some libraries percent-encode these on the way out: the backend would see another path than the one judged.
 #[tokio::test]
 async fn bytes_that_no_path_may_hold_are_refused_and_not_encoded() {
     let open = OpenGate::start();

@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
-use pingora::protocols::http::date::get_cached_date;
 use tokio::io::AsyncWrite;
 
 use super::connection::Http1Connection;
 use crate::engine::Engine;
+use crate::frontend::date;
 use crate::http::answer::{AnswerWriter, ClientConnection, PassedHead};
 use crate::http::{Request, Version};
 use crate::proxy::{ClientSide, SentAnswer};
@@ -97,7 +97,7 @@ impl ClientSide for Http1Client<'_> {
         if head.is_interim() && self.is_http10 {
             return;
         }
-        let date = get_cached_date();
+        let date = date::now();
         let persists = self.persists && !self.engine.is_draining();
         let connection = ClientConnection { is_http10: self.is_http10, persists, date: date.as_bytes() };
         let goes_on = self.answer.head(head, connection);

@@ -1,13 +1,10 @@
-//! A client's connection that shows Pingora one request at a time.
+//! A client's connection over HTTP/1, and how much of it the request under way may read.
 //!
-//! While it waits for an answer, Pingora reads on. A byte that arrives then (the next request of a pipelining client, a
-//! stray CRLF, the FIN of a client that has sent all it wants) makes it abort the request under way, though a cancel
-//! may have reached its backend. So reads end at the end of the request that was judged. What comes after is kept for
-//! the next head, up to [`MOST_KEPT`]; a reset still shows.
+//! Reads end at the end of the request that was judged. What comes after it (the next request of a pipelining client, a stray
+//! CRLF, the FIN of a client that has sent all it wants) is kept for the next head, up to [`MOST_KEPT`], and ends no exchange: a
+//! cancel may have reached its backend. A reset still shows.
 //!
-//! A chunked body says itself where it ends, and Pingora reads chunks kindly. So [`Chunked`] follows the body first: what
-//! is not one is an error here, and Pingora sees none of it. A body that is judged whole never gets to Pingora: it is read
-//! here ([`Http1Connection::collect`]), and Pingora reads one byte in its place ([`Http1Connection::show_body`]).
+//! A chunked body says itself where it ends: [`Chunked`] follows it, and what is not one is an error here.
 
 use std::future::Future;
 use std::io;
@@ -16,25 +13,17 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
-    UniqueID, UniqueIDType,
-};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::frontend::read::read_some;
 use crate::http::Framing;
 use crate::http::chunked::{ChunkError, Chunked};
-use crate::listener::{ClientStream, LINGER_BYTES};
+use crate::listener::ClientStream;
 use crate::reason::{Denial, Reason};
 use crate::tls::Established;
 
 /// Most bytes that are kept for the next head, or of a first chunk that is waited for. Beyond it, nothing more is read.
-/// Pingora takes as much at once, and holds as much for sending.
 const MOST_KEPT: usize = 64 * 1024;
 
 /// How much of a body that is passed on is read at once.
@@ -59,27 +48,6 @@ struct Chunks {
     body: Chunked,
     /// How many of the kept bytes have been parsed already.
     followed: usize,
-    /// Why it is not a chunked body, and how many bytes were dropped since.
-    broken: Option<(ChunkError, usize)>,
-}
-
-impl Chunks {
-    /// How many of the next bytes belong to the body. After an error, every call gives the same error.
-    fn follow(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let followed = self.body.advance(bytes);
-        followed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, self.broken(error)))
-    }
-
-    /// As [`follow`](Self::follow), and appends their data to `data`.
-    fn decode(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, ChunkError> {
-        let decoded = self.body.decode(bytes, data);
-        decoded.map_err(|error| self.broken(error))
-    }
-
-    fn broken(&mut self, error: ChunkError) -> ChunkError {
-        self.broken = Some((error, 0));
-        error
-    }
 }
 
 /// Why a body could not be read to its end.
@@ -94,7 +62,7 @@ pub(super) enum BodyError {
     /// It is not a chunked body.
     #[error(transparent)]
     Chunked(#[from] ChunkError),
-    /// The connection broke, or what came is not a chunked body.
+    /// The connection broke.
     #[error("the body could not be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -105,10 +73,9 @@ impl BodyError {
         match self {
             Self::TooLong => overflow(),
             Self::Chunked(error) => error.denial(),
-            Self::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<ChunkError>()) {
-                Some(error) => error.denial(),
-                None => Denial::new(Reason::ClientClosed, format!("the body could not be read: {error}")),
-            },
+            Self::Io(error) => {
+                Denial::new(Reason::ClientClosed, format!("the body could not be read: {error}"))
+            }
             Self::Ended => Denial::new(Reason::RequestMalformed, self.to_string()),
         }
     }
@@ -137,8 +104,7 @@ impl Http1Connection {
             Framing::Length(length) => length,
             Framing::Chunked | Framing::Stream(_) => u64::MAX,
         };
-        self.chunks =
-            (framing == Framing::Chunked).then(|| Chunks { body: Chunked::new(), followed: 0, broken: None });
+        self.chunks = (framing == Framing::Chunked).then(|| Chunks { body: Chunked::new(), followed: 0 });
         if !behind.is_empty() {
             // The kept bytes have come later.
             let later = std::mem::replace(&mut self.kept, behind);
@@ -173,7 +139,7 @@ impl Http1Connection {
                     self.ended = self.inner.read_buf(&mut self.kept).await? == 0;
                     continue;
                 }
-                let length = chunks.decode(&self.kept, &mut data)?;
+                let length = chunks.body.decode(&self.kept, &mut data)?;
                 self.kept.advance(length);
                 if data.len() as u64 > limit {
                     return Err(BodyError::TooLong);
@@ -197,7 +163,7 @@ impl Http1Connection {
     pub(super) async fn begin_chunks(&mut self) -> Result<(), BodyError> {
         while let Some(chunks) = &mut self.chunks {
             let fresh = self.kept.get(chunks.followed..).unwrap_or_default();
-            chunks.followed += chunks.follow(fresh)?;
+            chunks.followed += chunks.body.advance(fresh)?;
             if chunks.body.has_chunk() || chunks.followed >= MOST_KEPT {
                 break;
             }
@@ -207,16 +173,6 @@ impl Http1Connection {
             self.ended = self.inner.read_buf(&mut self.kept).await? == 0;
         }
         Ok(())
-    }
-
-    /// Gives `stand_in` to the next reads, in place of the client's body, which was read and judged.
-    pub(super) fn show_body(&mut self, stand_in: &[u8]) {
-        self.chunks = None;
-        self.left = stand_in.len() as u64;
-        if !stand_in.is_empty() {
-            let behind = std::mem::replace(&mut self.kept, BytesMut::from(stand_in));
-            self.kept.extend_from_slice(&behind);
-        }
     }
 
     /// Reads for the next head: kept bytes first, then the connection. 0 at the end.
@@ -290,67 +246,7 @@ impl Http1Connection {
     }
 }
 
-/// Bodies that come in chunks.
-impl Http1Connection {
-    /// Gives bytes of the body that [`Chunked`] has accepted, and no others.
-    fn poll_chunks(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.chunks.as_ref().is_some_and(|chunks| chunks.broken.is_some()) {
-            return self.poll_past(context);
-        }
-        let Some(chunks) = &mut self.chunks else { return Poll::Pending };
-        if chunks.followed == 0 {
-            if chunks.body.is_done() {
-                return self.poll_keep(context);
-            }
-            if self.kept.is_empty() {
-                return self.poll_next_chunks(context, buffer);
-            }
-            let piece = self.kept.get(..buffer.remaining()).unwrap_or(&self.kept);
-            chunks.followed = chunks.follow(piece)?;
-        }
-        let length = chunks.followed.min(buffer.remaining());
-        chunks.followed -= length;
-        buffer.put_slice(&self.kept.split_to(length));
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads on, into Pingora's buffer. Nothing is kept.
-    fn poll_next_chunks(
-        &mut self,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Some(chunks) = self.chunks.as_mut().filter(|_| !self.ended) else { return Poll::Ready(Ok(())) };
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        let read = buffer.filled().get(before..).unwrap_or_default();
-        let outcome = chunks.follow(read);
-        let length = outcome.as_ref().map_or(0, |length| *length);
-        if outcome.is_ok() {
-            // The beginning of the next request.
-            self.kept.extend_from_slice(read.get(length..).unwrap_or_default());
-        }
-        buffer.set_filled(before + length);
-        Poll::Ready(outcome.map(drop))
-    }
-
-    /// Drops what comes after a broken body, so that a reset does not overtake the answer.
-    fn poll_past(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let Some(Chunks { broken: Some((error, past)), .. }) = &mut self.chunks else {
-                return Poll::Pending;
-            };
-            *past += self.kept.len();
-            self.kept.clear();
-            if self.ended || *past >= LINGER_BYTES {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, *error)));
-            }
-            ready!(self.poll_more(context))?;
-        }
-    }
-}
-
-/// What an exchange of ours reads.
+/// What an exchange reads.
 impl Http1Connection {
     /// Reads on in the body under way, and gives its data to `on_data`, without its coding. Ready with `true` once nothing of it
     /// follows; what comes behind it is kept.
@@ -410,15 +306,13 @@ impl Http1Connection {
     }
 }
 
+/// A body whose length is known, and what comes after the last answer.
 impl AsyncRead for Http1Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.chunks.is_some() {
-            return self.poll_chunks(context, buffer);
-        }
         match self.left {
             0 => self.poll_keep(context),
             left => self.poll_length(context, buffer, left),
@@ -453,48 +347,5 @@ impl AsyncWrite for Http1Connection {
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
-    }
-}
-
-#[async_trait]
-impl Shutdown for Http1Connection {
-    async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut self.inner).await;
-    }
-}
-
-impl UniqueID for Http1Connection {
-    fn id(&self) -> UniqueIDType {
-        self.inner.id()
-    }
-}
-
-impl Ssl for Http1Connection {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.inner.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.inner.selected_alpn_proto()
-    }
-}
-
-impl Peek for Http1Connection {}
-
-impl GetTimingDigest for Http1Connection {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.inner.get_timing_digest()
-    }
-}
-
-impl GetProxyDigest for Http1Connection {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.inner.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Http1Connection {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.inner.get_socket_digest()
     }
 }

@@ -1,56 +1,20 @@
-//! What is written on an HTTP/1 connection: answers of ours, and the head that Pingora reads.
+//! What is written on an HTTP/1 connection by the gate itself: answers of ours.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use http::{HeaderValue, Method, header};
-use pingora::protocols::http::date::get_cached_date;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::connection::Http1Connection;
-use crate::decision::{Admitted, JudgedBody};
 use crate::engine::{Arrival, Exchange};
 use crate::frontend::answer::refusal;
+use crate::frontend::date;
 use crate::frontend::http::Http;
-use crate::http::{Framing, Version};
 use crate::listener::{LINGER, LINGER_BYTES};
 use crate::reason::Denial;
 use crate::respond::ErrorResponse;
-
-/// A head for Pingora: what it has to know to read the body and to keep the connection, and nothing that it could read in
-/// another way. What goes upstream is made from the judged request.
-pub(super) fn head_for_pingora(admitted: &Admitted, persists: bool) -> BytesMut {
-    let request = admitted.request();
-    let version = if request.version == Version::Http10 { "HTTP/1.0" } else { "HTTP/1.1" };
-    let target = request.target();
-    let mut head = BytesMut::with_capacity(160 + target.len());
-    for piece in [request.method.as_str(), " ", &target, " ", version, "\r\nhost: "] {
-        head.put_slice(piece.as_bytes());
-    }
-    head.put_slice(request.authority.as_bytes());
-    head.put_slice(if persists { b"\r\nconnection: keep-alive\r\n" } else { b"\r\nconnection: close\r\n" });
-    let length = match (admitted.body(), request.framing) {
-        (JudgedBody::Held(body), _) if body.is_empty() => None,
-        (JudgedBody::Held(body), _) => Some(stand_in(body).len() as u64),
-        (JudgedBody::Passed, Framing::Length(length)) => Some(length),
-        (JudgedBody::Passed, Framing::None | Framing::Stream(_)) => None,
-        (JudgedBody::Passed, Framing::Chunked) => {
-            head.put_slice(b"transfer-encoding: chunked\r\n");
-            None
-        }
-    };
-    if let Some(length) = length {
-        head.put_slice(format!("content-length: {length}\r\n").as_bytes());
-    }
-    head.put_slice(b"\r\n");
-    head
-}
-
-/// What Pingora reads in place of a body that was judged whole: one byte, or none.
-pub(super) fn stand_in(body: &[u8]) -> &[u8] {
-    body.get(..1).unwrap_or_default()
-}
 
 /// Answers a head that is not a request, records it, and closes. Its first byte came when it `began`.
 pub(super) async fn refuse_head(
@@ -92,7 +56,7 @@ pub(super) async fn answer(
     let persists =
         persists && !is_unread && !exchange.is_on_a_refused_connection() && !front.engine.is_draining();
     let option = if persists { "keep-alive" } else { "close" };
-    let fields = [(header::DATE, get_cached_date()), (header::CONNECTION, HeaderValue::from_static(option))];
+    let fields = [(header::DATE, date::now()), (header::CONNECTION, HeaderValue::from_static(option))];
     let is_head = exchange.request.as_ref().is_some_and(|request| request.method == Method::HEAD);
     let message = answer.http1_message(&fields, !is_head);
     exchange.begin_answer();

@@ -1,9 +1,7 @@
 //! Requests that the HTTP/2 library refuses before a front end sees them.
 //!
 //! The library does not say which requests it has refused. But the frames that pass say which were opened, so what is
-//! missing among those that were handed on was refused: each leaves an audit line and a count all the same. Pingora's own
-//! loop for HTTP/2 connections cannot be used in place of ours: it neither tells of such requests nor lets a connection be
-//! cut for a flood.
+//! missing among those that were handed on was refused: each leaves an audit line and a count all the same.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,8 +17,6 @@ pub(super) struct StreamAccount {
     peer: SocketAddr,
     /// Handed on: these leave their own audit line.
     handed: u64,
-    /// Refused by Pingora, and not recorded yet.
-    rejected: u64,
     told: u64,
     /// What the stats said last time.
     malformed: u64,
@@ -29,7 +25,7 @@ pub(super) struct StreamAccount {
 
 impl StreamAccount {
     pub(super) fn new(engine: Engine, stats: Arc<ConnectionStats>, peer: SocketAddr) -> Self {
-        Self { engine, stats, peer, handed: 0, rejected: 0, told: 0, malformed: 0, refused: 0 }
+        Self { engine, stats, peer, handed: 0, told: 0, malformed: 0, refused: 0 }
     }
 
     /// What the connection has counted.
@@ -45,11 +41,6 @@ impl StreamAccount {
     /// The last one was not, after all.
     pub(super) fn not_handed(&mut self) {
         self.handed -= 1;
-    }
-
-    /// Pingora has refused one more.
-    pub(super) fn rejected(&mut self) {
-        self.rejected += 1;
     }
 
     fn unheard(&self) -> u64 {
@@ -85,13 +76,8 @@ impl StreamAccount {
             self.tell(&malformed, 0);
         }
         // The rest was answered.
-        let rejected = self.rejected.min(unheard);
-        for _ in 0..rejected {
-            self.tell(&malformed, malformed.reason().entry().status);
-        }
-        self.rejected = 0;
         let too_large = Denial::new(Reason::HeadTooLarge, "the head is larger than its limit");
-        for _ in rejected..unheard {
+        for _ in 0..unheard {
             self.tell(&too_large, too_large.reason().entry().status);
         }
     }

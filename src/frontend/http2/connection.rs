@@ -1,10 +1,9 @@
 //! One HTTP/2 connection: its requests, each in a task of its own, and its end.
 //!
-//! Pingora parses the requests and serves each; which connection goes on is decided here. What the library refuses
-//! before it hands it on leaves an audit line and a count all the same: the [`StreamAccount`] knows which requests were
+//! The h2 library reads the frames; which connection goes on is decided here. What the library refuses before it hands it on leaves an audit line and a count all the same: the [`StreamAccount`] knows which requests were
 //! opened and which were handed on.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,30 +11,29 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use h2::Reason as Code;
-use pingora::apps::HttpServerApp;
-use pingora::protocols::http::v2::server::{H2Accept, HttpSession, handshake};
-use pingora::protocols::{
-    Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Ssl, Stream as BoxedStream,
-};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::account::StreamAccount;
 use super::request::{Incoming, RequestConnection};
+use super::stream::Http2Stream;
 use crate::clock;
 use crate::frontend::http::{HTTP2_PREFACE, Http};
 use crate::listener::flood::{ConnectionStats, Flood, FloodGuard};
-use crate::listener::window::{UPLOAD_BYTES, WIDE_WINDOW, WideWindow};
-use crate::listener::{Accepted, ConnectionSlot, LINGER, MADE_ROOM, WRITE_TIMEOUT, turned};
+use crate::listener::window::{STREAM_WINDOW, UPLOAD_BYTES, WIDE_WINDOW, WideWindow};
+use crate::listener::{
+    Accepted, ClientStream, ConnectionSlot, LINGER, ListenerLimits, MADE_ROOM, WRITE_TIMEOUT, turned,
+};
 use crate::reason::{Denial, Reason};
 use crate::tls::Established;
 
+/// The bytes of an answer that may wait for the connection, once the client has room for them.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// The next event on a connection.
 enum ConnectionEvent {
-    Request(Box<HttpSession>),
-    /// Pingora has refused one.
-    Rejected,
+    Request(Box<Http2Stream>),
     /// The client has ended it, or broken it.
     Ended(Denial),
     Flood(Flood),
@@ -49,7 +47,6 @@ struct Http2<'f> {
     peer: SocketAddr,
     slot: Arc<ConnectionSlot>,
     connection: H2Connection,
-    digest: Arc<Digest>,
     established: Option<Arc<Established>>,
     account: StreamAccount,
     requests: JoinSet<()>,
@@ -78,14 +75,8 @@ impl<'f> Http2<'f> {
         let stats = Arc::new(ConnectionStats::default());
         let preface = HTTP2_PREFACE.len();
         stream.watch(FloodGuard::new(stats.clone(), preface, limits.http2_resets, limits.head_timeout));
-        let digest = Arc::new(Digest {
-            ssl_digest: stream.get_ssl_digest(),
-            timing_digest: stream.get_timing_digest(),
-            proxy_digest: stream.get_proxy_digest(),
-            socket_digest: stream.get_socket_digest(),
-        });
         let established = stream.established().cloned();
-        let greeting = handshake(Box::new(stream), front.proxy.h2_options());
+        let greeting = settings(limits).handshake(stream);
         let Ok(Ok(connection)) = tokio::time::timeout(limits.head_timeout, greeting).await else {
             return None;
         };
@@ -94,7 +85,6 @@ impl<'f> Http2<'f> {
             peer,
             slot: Arc::new(slot),
             connection,
-            digest,
             established,
             account: StreamAccount::new(front.engine.clone(), stats, peer),
             requests: JoinSet::new(),
@@ -134,7 +124,7 @@ impl<'f> Http2<'f> {
                 biased;
                 () = turned(&mut self.shutdown), if !self.draining => self.drain(),
                 () = &mut retirement, if !self.draining => self.drain(),
-                next = next(&mut self.connection, &self.digest, &mut self.account, self.uploads_at) => {
+                next = next(&mut self.connection, &mut self.account, self.uploads_at) => {
                     if let Some(end) = self.go_on(next).await {
                         return end;
                     }
@@ -173,7 +163,6 @@ impl<'f> Http2<'f> {
     /// Does what is due. `Some` where the connection ends with it.
     async fn go_on(&mut self, next: ConnectionEvent) -> Option<Denial> {
         match next {
-            ConnectionEvent::Rejected => None,
             ConnectionEvent::Upload => {
                 self.widen();
                 None
@@ -185,11 +174,11 @@ impl<'f> Http2<'f> {
                 }
                 Some(denial)
             }
-            ConnectionEvent::Request(session) => self.begin(*session).await,
+            ConnectionEvent::Request(stream) => self.begin(*stream).await,
         }
     }
 
-    async fn begin(&mut self, mut session: HttpSession) -> Option<Denial> {
+    async fn begin(&mut self, mut stream: Http2Stream) -> Option<Denial> {
         // It is answered with 421, and the client is told to come again over another connection.
         let is_refused = self
             .established
@@ -205,22 +194,21 @@ impl<'f> Http2<'f> {
         if !self.slot.begin() {
             // The connection was closed for a newcomer just then: the client may send the request
             // again.
-            session.shutdown_with_reason(Code::REFUSED_STREAM);
+            stream.reset(Code::REFUSED_STREAM);
             say_goodbye(&mut self.connection, Code::NO_ERROR).await;
             self.account.not_handed();
             return Some(made_room());
         }
-        self.spawn(session);
+        self.spawn(stream);
         self.rest();
         None
     }
 
     /// Serves one request: in a task of its own, unless it ends at once.
-    fn spawn(&mut self, session: HttpSession) {
+    fn spawn(&mut self, stream: Http2Stream) {
         let request = Incoming {
             engine: self.front.engine.clone(),
-            app: self.front.proxy.clone(),
-            session,
+            stream,
             connection: RequestConnection {
                 peer: self.peer,
                 port: self.front.port,
@@ -229,7 +217,6 @@ impl<'f> Http2<'f> {
                 slot: self.slot.clone(),
                 limits: self.front.limits,
             },
-            shutdown: self.shutdown.clone(),
         };
         match self.front.engine.pend() {
             Ok(pending) => {
@@ -270,18 +257,34 @@ fn note(front: &Http, ended: Result<(), JoinError>) {
     }
 }
 
-type H2Connection = h2::server::Connection<BoxedStream, Bytes>;
+type H2Connection = h2::server::Connection<ClientStream, Bytes>;
+
+/// What the client is told, and what a connection of it may hold.
+fn settings(limits: &ListenerLimits) -> h2::server::Builder {
+    let mut http2 = h2::server::Builder::new();
+    // The library counts 32 bytes for each field, and pseudo-headers as fields (RFC 9113, section 6.5.2). The gate's
+    // own limit is lower and the same for both versions.
+    let list = limits.head.bytes.saturating_add(limits.head.fields.saturating_add(5).saturating_mul(64));
+    http2.max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX));
+    // Memory that one connection may hold, and streams that a client may reset, before the connection is ended.
+    http2.max_concurrent_streams(u32::try_from(limits.http2_streams).unwrap_or(u32::MAX));
+    http2.max_send_buffer_size(SEND_BUFFER);
+    // That of the connection bounds all of them together.
+    http2.initial_window_size(STREAM_WINDOW);
+    http2.max_concurrent_reset_streams(20);
+    http2.max_pending_accept_reset_streams(20);
+    http2.max_local_error_reset_streams(Some(1000));
+    http2
+}
 
 /// Drives the connection until there is something to do. Can be cancelled and called again.
 async fn next(
     connection: &mut H2Connection,
-    digest: &Arc<Digest>,
     account: &mut StreamAccount,
     uploads_at: u64,
 ) -> ConnectionEvent {
-    let mut accepting = pin!(HttpSession::from_h2_conn(connection, digest.clone()));
     poll_fn(|context| {
-        let accepted = accepting.as_mut().poll(context);
+        let accepted = connection.poll_accept(context);
         if let Some(flood) = account.stats().flood() {
             return Poll::Ready(ConnectionEvent::Flood(flood));
         }
@@ -294,24 +297,19 @@ async fn next(
                 }
                 ConnectionEvent::Upload
             }
-            Poll::Ready(Ok(Some(H2Accept::Session(session)))) => {
+            Poll::Ready(Some(Ok((request, respond)))) => {
                 account.handed();
-                ConnectionEvent::Request(Box::new(session))
+                ConnectionEvent::Request(Box::new(Http2Stream::new(request, respond)))
             }
-            Poll::Ready(Ok(Some(H2Accept::Rejected))) => {
-                account.rejected();
-                ConnectionEvent::Rejected
-            }
-            Poll::Ready(Ok(None)) => {
-                ConnectionEvent::Ended(Denial::new(Reason::ClientClosed, "the client left"))
-            }
-            Poll::Ready(Err(error)) if account.stats().stalled().is_told() => {
-                ConnectionEvent::Ended(Denial::new(Reason::AnswerNotTaken, error.to_string()))
-            }
-            Poll::Ready(Err(error)) => {
-                let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<h2::Error>());
-                let broke_rule = cause.is_some_and(h2::Error::is_library);
-                let reason = if broke_rule { Reason::RequestMalformed } else { Reason::ClientClosed };
+            Poll::Ready(None) => ConnectionEvent::Ended(Denial::new(Reason::ClientClosed, "the client left")),
+            Poll::Ready(Some(Err(error))) => {
+                let reason = if account.stats().stalled().is_told() {
+                    Reason::AnswerNotTaken
+                } else if error.is_library() {
+                    Reason::RequestMalformed
+                } else {
+                    Reason::ClientClosed
+                };
                 ConnectionEvent::Ended(Denial::new(reason, error.to_string()))
             }
         })

@@ -1,37 +1,28 @@
 //! One HTTP/2 request: decided, and answered where it goes no further, ahead of all that forwarding takes.
 //!
-//! What Pingora holds for one request is some 16 KiB, and a client opens a hundred with a few bytes each. So Pingora is
-//! given none that is not admitted; until then there are the head, the exchange and this task. How many of those may wait,
-//! for an issuer's answer or for a client that takes its own, is bounded ([`crate::admission`]). One more is decided as
-//! well, by what is known, and waits for nothing: so strangers who fill the slots keep out no caller who is known.
+//! What forwarding holds for one request is more than what a refusal does, and a client opens a hundred streams with a few
+//! bytes each. So nothing is forwarded that is not admitted; until then there are the head, the exchange and this task. How many
+//! of those may wait, for an issuer's answer or for a client that takes its own, is bounded ([`crate::admission`]). One more is
+//! decided as well, by what is known, and waits for nothing: so strangers who fill the slots keep out no caller who is known.
 //!
 //! ```text
-//! stream ─► request ─► decide ─► slots ─► body ─► Pingora
+//! stream ─► request ─► decide ─► slots ─► body ─► proxy
 //!              └─────────┴─────────┴───────┴─► answer, END_STREAM, and RST_STREAM(NO_ERROR) if the body goes on
 //! ```
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-
-use bytes::Bytes;
-use pingora::apps::HttpServerApp;
-use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::HttpSession;
-use pingora::proxy::HttpProxy;
-use pingora::{Error, ErrorType, Result};
-use tokio::sync::watch;
 
 use super::body::Http2Body;
+use super::client::Http2Client;
+use super::stream::{Http2Stream, NotSent};
 use crate::admission::PendingSlot;
 use crate::engine::{Arrival, Decision, Engine, Exchange, FrontendAction, Pending};
 use crate::frontend::answer;
 use crate::http::{Peer, RawHead, Request};
-use crate::listener::{ConnectionSlot, LINGER, ListenerLimits, StalledFlag};
-use crate::proxy::{Proxy, carry_within_deadline};
+use crate::listener::{ConnectionSlot, ListenerLimits, StalledFlag};
+use crate::proxy::{Forwarded, forward};
 use crate::reason::{Denial, Reason};
 use crate::respond::ErrorResponse;
 use crate::tls::Established;
@@ -39,13 +30,8 @@ use crate::tls::Established;
 /// A request, and everything that is needed to serve it.
 pub(super) struct Incoming {
     pub(super) engine: Engine,
-    /// What forwards it.
-    pub(super) app: Arc<HttpProxy<Proxy>>,
-    /// Its stream.
-    pub(super) session: HttpSession,
+    pub(super) stream: Http2Stream,
     pub(super) connection: RequestConnection,
-    /// Turns true when the process is to end.
-    pub(super) shutdown: watch::Receiver<bool>,
 }
 
 /// What a request has to know of its connection, and lets it know.
@@ -88,7 +74,7 @@ impl Incoming {
         let (answer, denial) = answer_to(&exchange, decision);
         exchange.denial = denial;
         exchange.begin_answer();
-        let sent = write(&mut self.session, answer, is_patient).await;
+        let sent = self.stream.answer(answer, is_patient).await;
         self.finish(exchange, sent, is_patient);
     }
 
@@ -109,16 +95,16 @@ impl Incoming {
         let (answer, denial) = answer_to(&exchange, decision);
         exchange.denial = denial;
         exchange.begin_answer();
-        let sent = at_once(write(&mut self.session, answer, false)).unwrap_or(Ok(()));
+        let sent = self.stream.answer_at_once(answer);
         self.finish(exchange, sent, false);
         None
     }
 
-    fn receive(&self) -> (Exchange, std::result::Result<Request, Denial>) {
+    fn receive(&self) -> (Exchange, Result<Request, Denial>) {
         let RequestConnection { peer, port, established, limits, .. } = &self.connection;
         let exchange = self.engine.receive(Arrival::now(), Some(*peer));
-        let header = self.session.req_header();
-        let head = RawHead::from_http2(&header.method, &header.uri, &header.headers, limits.head);
+        let head = &self.stream.head;
+        let head = RawHead::from_http2(&head.method, &head.uri, &head.headers, limits.head);
         let request = head.and_then(|head| {
             let channel = established.as_ref().map(|established| established.channel(exchange.arrival.time));
             let peer = Peer { address: Some(*peer), port: Some(*port), channel };
@@ -131,46 +117,51 @@ impl Incoming {
     async fn go_on(mut self, mut exchange: Exchange, decision: Decision) {
         let timeout = self.connection.limits.body_timeout;
         let slot = self.connection.slot.clone();
-        let mut body = Http2Body::new(&mut self.session, &slot, timeout);
+        let mut body = Http2Body::new(&mut self.stream, &slot, timeout);
         let decided = self.engine.go_on(&mut exchange, decision, &mut body).await;
         let answer = match decided {
             Ok(FrontendAction::Forward) => return self.forward(exchange).await,
             Ok(FrontendAction::Answer(ours)) => answer::own(&exchange, ours),
-            Err(denial) => {
-                let denial = exchange.worded(denial);
-                let refusal = answer::refusal(&exchange, &denial);
-                exchange.denial = Some(denial);
-                refusal
-            }
+            Err(denial) => refusal(&mut exchange, denial),
         };
+        self.answer(exchange, answer).await;
+    }
+
+    async fn forward(mut self, mut exchange: Exchange) {
+        let RequestConnection { stalled, limits, .. } = &self.connection;
+        let mut client = Http2Client::new(&mut self.stream, stalled.clone(), limits);
+        let forwarded = forward(&mut exchange, &mut client).await;
+        if let Forwarded::Refused(denial) = forwarded {
+            let answer = refusal(&mut exchange, denial);
+            self.answer(exchange, answer).await;
+        }
+    }
+
+    async fn answer(mut self, mut exchange: Exchange, answer: ErrorResponse) {
         exchange.begin_answer();
-        let sent = write(&mut self.session, answer, true).await;
+        let sent = self.stream.answer(answer, true).await;
         self.finish(exchange, sent, true);
     }
 
-    async fn forward(self, exchange: Exchange) {
-        let Self { app, session, connection, shutdown, .. } = self;
-        let mut session = ServerSession::new_http2(session);
-        // For each piece of the answer: a client may open no window for it, on a socket with room.
-        session.set_write_timeout(Some(connection.limits.write_timeout));
-        let forwarding = async {
-            app.process_new_http(session, &shutdown).await;
-        };
-        // An exchange whose body does not come in time has recorded that when it was dropped.
-        let _ = carry_within_deadline(exchange, connection.stalled, forwarding).await;
-    }
-
-    fn finish(&self, mut exchange: Exchange, sent: Result<()>, is_patient: bool) {
-        let written = self.session.response_written().map_or(0, |head| head.status.as_u16());
+    fn finish(&self, mut exchange: Exchange, sent: Result<(), NotSent>, is_patient: bool) {
+        let written = self.stream.sent();
         // A reset takes back what the library has not written yet.
-        let status = if sent.is_err() && !is_patient { 0 } else { written };
+        let status = if sent.is_err() && !is_patient { 0 } else { written.status };
         if let Err(error) = sent {
             let request_id = exchange.arrival.request_id.as_str();
             tracing::debug!(%error, request_id, "cannot send the answer to an HTTP/2 request");
         }
-        exchange.response_size = (status != 0).then(|| self.session.body_bytes_sent() as u64);
+        exchange.response_size = (status != 0).then_some(written.size);
         exchange.record(status);
     }
+}
+
+/// The answer to a request that goes no further.
+fn refusal(exchange: &mut Exchange, denial: Denial) -> ErrorResponse {
+    let denial = exchange.worded(denial);
+    let refusal = answer::refusal(exchange, &denial);
+    exchange.denial = Some(denial);
+    refusal
 }
 
 fn is_permitted(decision: &Decision) -> bool {
@@ -189,36 +180,4 @@ fn answer_to(exchange: &Exchange, decision: Decision) -> (ErrorResponse, Option<
     };
     let denial = exchange.worded(denial);
     (answer::refusal(exchange, &denial), Some(denial))
-}
-
-/// Writes an answer and the end of the stream. The client may still be sending: dropping the session resets the stream
-/// with NO_ERROR then (RFC 9113, section 8.1). One that is not patient waits for no window.
-///
-/// # Errors
-/// Where the client does not take it: the stream is reset then, and counts among the resets that its connection may have.
-async fn write(session: &mut HttpSession, answer: ErrorResponse, is_patient: bool) -> Result<()> {
-    let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len()))?;
-    for (name, value) in answer.headers {
-        head.append_header(name, value)?;
-    }
-    let is_head = session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(head), is_head)?;
-    if is_head {
-        return Ok(());
-    }
-    let body: Bytes = answer.body;
-    let written = session.write_body(body, true);
-    let taken = if is_patient { tokio::time::timeout(LINGER, written).await.ok() } else { at_once(written) };
-    taken.unwrap_or_else(|| {
-        session.shutdown_with_reason(h2::Reason::ENHANCE_YOUR_CALM);
-        Error::e_explain(ErrorType::WriteTimedout, "the client does not take the answer")
-    })
-}
-
-/// The result of a future that does not wait; `None` where it does.
-fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => Some(outcome),
-        Poll::Pending => None,
-    }
 }

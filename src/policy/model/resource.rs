@@ -6,6 +6,8 @@
 
 use std::iter;
 
+use memchr::{memchr, memchr_iter};
+
 /// Collections at the top of the resource tree, for a hint when one is misspelt.
 pub(in crate::policy) const ROOTS: [&str; 3] = ["projects", "folders", "organizations"];
 
@@ -72,21 +74,29 @@ impl<'a> ResourceName<'a> {
         if !self.is_plain() {
             return self.0;
         }
-        let mut slashes = self.0.match_indices('/').map(|(at, _)| at);
-        match (slashes.next(), slashes.next()) {
-            (Some(_), Some(second)) => self.0.get(..second).unwrap_or(self.0),
-            _ => self.0,
-        }
+        let second = memchr_iter(b'/', self.0.as_bytes()).nth(1);
+        second.and_then(|second| self.0.get(..second)).unwrap_or(self.0)
     }
 
     /// Whether it has an odd number of segments.
     fn is_collection(self) -> bool {
-        self.0.bytes().filter(|byte| *byte == b'/').count().is_multiple_of(2)
+        self.0.bytes().fold(0, |is_odd, byte| is_odd ^ u8::from(byte == b'/')) == 0
     }
 
     /// Whether no segment is empty, `.` or `..`.
     fn is_plain(self) -> bool {
-        // One pass over the bytes, because each decision asks. Of a segment it counts bytes, and how many of them are dots.
+        // Each decision asks. Most names have no dot: then only a segment that is empty is wrong.
+        let bytes = self.0.as_bytes();
+        if memchr(b'.', bytes).is_none() {
+            let behind = bytes.get(1..).unwrap_or_default();
+            let doubled = bytes
+                .iter()
+                .zip(behind)
+                .fold(0, |found, (byte, next)| found | (u8::from(*byte == b'/') & u8::from(*next == b'/')));
+            let is_at_border = |byte: Option<&u8>| byte.is_none_or(|byte| *byte == b'/');
+            return doubled == 0 && !is_at_border(bytes.first()) && !is_at_border(bytes.last());
+        }
+        // One pass over the bytes. Of a segment it counts bytes, and how many of them are dots.
         let is_odd = |length: usize, dots: usize| length == dots && length <= 2;
         let (mut length, mut dots) = (0, 0);
         for byte in self.0.bytes() {

@@ -2,6 +2,8 @@
 
 use std::task::{Context, Poll};
 
+use http::HeaderMap;
+
 use crate::http::answer::PassedHead;
 use crate::reason::Denial;
 
@@ -35,6 +37,12 @@ pub trait ClientSide {
 
     /// Puts the next data of the body.
     fn put_data(&mut self, data: &[u8]);
+
+    /// Puts the fields that follow the body. The end comes next. A protocol without them drops them
+    /// (RFC 9110, section 6.5.1).
+    fn put_trailers(&mut self, fields: HeaderMap) {
+        drop(fields);
+    }
 
     /// Puts the end of the answer.
     fn put_end(&mut self);

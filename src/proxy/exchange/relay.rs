@@ -10,13 +10,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use http::HeaderMap;
 use tokio::time::Sleep;
 
 use super::client::ClientSide;
 use crate::http::answer::{AnswerHead, PassedHead};
 use crate::reason::{Denial, Reason};
-use crate::upstream::http1::{AnswerSink, BackendExchange, BackendFailure};
+use crate::upstream::backend::{AnswerSink, BackendFailure, BackendSide};
 
 /// What happens to an exchange on its way.
 pub trait RelaySteps<W> {
@@ -69,9 +69,9 @@ pub struct RelayTimer(Option<Pin<Box<Sleep>>>);
 
 /// One attempt under way.
 #[derive(Debug)]
-pub struct Relay<'r, C, W, S> {
+pub struct Relay<'r, C, B, S> {
     client: &'r mut C,
-    backend: &'r mut BackendExchange<W>,
+    backend: &'r mut B,
     steps: &'r mut S,
     timer: &'r mut RelayTimer,
     times: RelayTimes,
@@ -94,16 +94,16 @@ struct Waits {
     backend: bool,
 }
 
-impl<'r, C, W, S> Relay<'r, C, W, S>
+impl<'r, C, B, S> Relay<'r, C, B, S>
 where
     C: ClientSide,
-    W: AsyncRead + AsyncWrite + Unpin,
-    S: RelaySteps<W>,
+    B: BackendSide,
+    S: RelaySteps<B::Connection>,
 {
     /// Carries what `backend` has been handed, and the rest of the client's body, where that is passed on.
     pub fn new(
         client: &'r mut C,
-        backend: &'r mut BackendExchange<W>,
+        backend: &'r mut B,
         steps: &'r mut S,
         timer: &'r mut RelayTimer,
         times: RelayTimes,
@@ -198,8 +198,10 @@ where
         loop {
             ready!(self.client.poll_sent(context)).map_err(RelayFailure::Denied)?;
             if let Some(failure) = self.broken.take() {
-                // What could not be sent explains more than what did not come.
-                let failure = self.unsent.take().unwrap_or(failure);
+                // What could not be sent explains more than what did not come, if it explains anything.
+                let unsent = self.unsent.take();
+                let unsent = unsent.filter(|unsent| !matches!(unsent, BackendFailure::Stopped));
+                let failure = unsent.unwrap_or(failure);
                 return Poll::Ready(Err(RelayFailure::Backend(failure)));
             }
             if self.backend.is_answered() {
@@ -273,6 +275,10 @@ impl<C: ClientSide, S: RelaySteps<W>, W> AnswerSink for AnswerPassage<'_, C, S, 
     fn data(&mut self, bytes: &[u8]) {
         self.steps.data_came(bytes);
         self.client.put_data(bytes);
+    }
+
+    fn trailers(&mut self, fields: HeaderMap) {
+        self.client.put_trailers(fields);
     }
 
     fn end(&mut self) {

@@ -3,6 +3,7 @@ use std::task::Waker;
 use tokio::io::{DuplexStream, duplex};
 
 use super::*;
+use crate::http::answer::AnswerHead;
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nhost: a\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";

@@ -93,7 +93,7 @@ async fn a_large_message_is_judged_to_its_end() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// What Pingora keeps for a second attempt is 64 KiB: the gate keeps the rest.
+/// What is judged whole is kept whole for a second attempt.
 #[tokio::test]
 async fn a_large_message_goes_to_another_endpoint_if_the_first_one_is_not_there() {
     let backend = Recorder::start();

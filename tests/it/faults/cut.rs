@@ -28,7 +28,7 @@ async fn an_answer_that_is_cut_off() {
             INVALID,
         ),
         ("negative chunk size", &[Head, Body, Say(CHUNKED), Say("-1\r\na"), Hang], INVALID),
-        // Pingora reads these as the same answer; the next reader would not.
+        // Some readers read these as the same answer, and others do not.
         ("bare LF after a chunk size", &[Head, Body, Say(CHUNKED), Say("1\na\r\n0\r\n\r\n"), Hang], INVALID),
         ("bare LF after a chunk", &[Head, Body, Say(CHUNKED), Say("1\r\na\n0\r\n\r\n"), Hang], INVALID),
         ("blank after a chunk size", &[Head, Body, Say(CHUNKED), Say("1 \r\na\r\n0\r\n\r\n"), Hang], INVALID),

@@ -1,5 +1,5 @@
-//! The same faults from backends that speak HTTP/2 (h2c), frame by frame. A fault affects one request alone, since the
-//! gate sends one request at a time over a connection.
+//! The same faults from backends that speak HTTP/2 (h2c), frame by frame. A fault affects one request alone: the next ones find
+//! a connection that works.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -190,8 +190,7 @@ async fn an_h2c_backend_that_does_not_answer() {
         ("head without end", frame(HEADERS, 0, STREAM, OK), Then::Hang, TIMEOUT),
         ("no status", head(&field("x-a", "b")), Then::Hang, INVALID),
         ("status 600", head(&field(":status", "600")), Then::Hang, INVALID),
-        // The h2 library reads this one as an interim answer.
-        ("status 101", head(&field(":status", "101")), Then::Hang, TIMEOUT),
+        ("status 101", head(&field(":status", "101")), Then::Hang, INVALID),
         ("no HPACK", head(&[0xff, 0xff, 0xff, 0xff, 0xff]), Then::Hang, INVALID),
         ("transfer coding", ok_with(&field("transfer-encoding", "chunked")), Then::Hang, INVALID),
         (

@@ -193,8 +193,6 @@ fn zero_window() -> Script {
         ends: &[End::Survived],
         patience: Duration::from_secs(60),
         not_taken: 100,
-        // Pingora holds up to six pieces of 64 KiB of each answer.
-        growth_kib: 4 * 100 * 6 * 64,
         ..script("zero window", opening, 0, |_| Vec::new())
     }
 }

@@ -55,30 +55,26 @@ const RULES: &[Rule] = &[
         planted: ("src/proxy/forward.rs", "fn f() -> Admitted { Admitted { request, permit, body, slots } }"),
     },
     Rule {
-        says: "What is forwarded is in the exchange: nothing is passed through Pingora as `dyn Any`.",
+        says: "What is forwarded is in the exchange: nothing is passed on as `dyn Any`.",
         pattern: r"\bdyn Any\b|connection_user_context",
-        // Pingora's trait of modules asks for itself as `Any`. This one holds nothing of an exchange.
-        allowed: &["src/proxy/http10.rs"],
+        allowed: &[],
         only_in: &["src/proxy.rs", "src/proxy/", "src/frontend/", "src/engine.rs", "src/engine/"],
         planted: ("src/proxy.rs", "fn f(handed_over: Box<dyn Any + Send>) {}"),
     },
     // Front ends.
     Rule {
-        says: "Only the proxy and the transports know Pingora.",
-        pattern: r"\bpingora\b",
-        allowed: &[
-            "src/proxy.rs",
-            "src/proxy/",
-            "src/frontend/",
-            "src/listener/stream.rs",
-            "src/upstream/",
-            "src/server.rs",
-            "src/server/",
-            // It names the target of a log line.
-            "src/telemetry/filter.rs",
-        ],
+        says: "The frames of HTTP/2 are read by the front end and written by the upstream: nothing else knows the library.",
+        pattern: r"\bh2::",
+        allowed: &["src/frontend/http2/", "src/upstream/"],
         only_in: &[],
-        planted: ("src/admin.rs", "use pingora::server::Server;"),
+        planted: ("src/proxy/exchange.rs", "fn f(error: h2::Error) {}"),
+    },
+    Rule {
+        says: "There is one way to forward: no framework of proxies is named.",
+        pattern: r"\bpingora\b",
+        allowed: &[],
+        only_in: &[],
+        planted: ("src/proxy.rs", "use pingora::proxy::ProxyHttp;"),
     },
     Rule {
         says: "Requests of both versions are parsed in one place, by http::RawHead and Request::new.",

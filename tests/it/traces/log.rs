@@ -57,7 +57,7 @@ async fn the_log_filter_is_changed_while_the_gate_serves_and_falls_back() {
     assert_eq!(filter(&put(&gate, &json!({ "filter": "debug" })).await), "debug");
     let answer = gate.http1(&cancel()).await;
     let id = answer.header("x-request-id").unwrap().to_owned();
-    // What Pingora and the gate say within the request names it.
+    // What libraries and the gate say within the request names it.
     until("the lines of the request", async || {
         let log = gate.log();
         log.lines().any(|line| line.contains("DEBUG") && line.contains(&id))
