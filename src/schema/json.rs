@@ -38,9 +38,9 @@ fn collect(shape: Shape, found: &mut BTreeMap<&'static str, &'static Mapping>) {
         }
         Shape::Either(shapes) => shapes.iter().for_each(|shape| collect(*shape, found)),
         Shape::Mapping(mapping) => {
-            if found.insert(mapping.name, mapping).is_none() {
-                mapping.keys.iter().for_each(|key| collect(key.shape, found));
-            }
+            let is_new = found.insert(mapping.name, mapping).is_none();
+            let keys = if is_new { mapping.keys } else { &[] };
+            keys.iter().for_each(|key| collect(key.shape, found));
         }
         _ => {}
     }

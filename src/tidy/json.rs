@@ -34,7 +34,7 @@ fn value(node: &Node, ordering: Ordering, level: usize, text: &mut String) -> Re
         Value::List(items) if !items.is_empty() => {
             let mut items: Vec<&Node> = items.iter().collect();
             if ordering.is_set() {
-                items.sort_by(|left, right| text_of(left).cmp(&text_of(right)));
+                items.sort_by_key(|item| text_of(item));
             }
             block(['[', ']'], items.into_iter().map(|item| (None, item, ordering.of_item())), level, text)
         }
