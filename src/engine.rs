@@ -418,7 +418,8 @@ impl Engine {
         body: &mut impl BodySource,
     ) -> Result<Admitted, Denial> {
         let asked = Instant::now();
-        exchange.body_until = Some(asked + self.0.limits.body_timeout);
+        let own = awaiting.method().limits.stream_timeout.filter(|_| awaiting.plan() == BodyPlan::Pass);
+        exchange.body_until = Some(asked + own.unwrap_or(self.0.limits.body_timeout));
         let collected = match awaiting.plan() {
             BodyPlan::Nothing => Ok(Some(Bytes::new())),
             BodyPlan::Pass => body.begin().await.map(|()| None),
