@@ -55,6 +55,8 @@ pub enum Kind {
     Grafana,
     /// `text haproxy`: sections of HAProxy's file. tests/it/listeners/balanced.rs has it check them.
     Haproxy,
+    /// `sh package …`, `sh image`, `sh helm`, `yaml values`: what is installed. packaging/tests runs them.
+    Packaging,
     /// `text demo`: lines that the demo prints.
     Demo,
     /// `text picture`: a picture. Nothing runs it.
@@ -85,6 +87,8 @@ impl Kind {
             "yaml grafana" => Self::Grafana,
             "yaml config" => Self::Configuration,
             "text haproxy" => Self::Haproxy,
+            "sh package install" | "sh package start" | "sh package operate" | "sh package upgrade"
+            | "sh package remove" | "sh image" | "sh helm" | "yaml values" => Self::Packaging,
             "text demo" => Self::Demo,
             "text picture" => Self::Picture,
             "sh steps" => Self::Steps,
