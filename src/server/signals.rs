@@ -35,6 +35,12 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
+    /// Listens from here on.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let [terminate, interrupt] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        Ok(Self { terminate: terminate?, interrupt: interrupt? })
+    }
+
     pub(crate) async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -45,9 +51,11 @@ impl Stop {
 
 impl Signals {
     pub(crate) fn listen() -> io::Result<Self> {
-        let [terminate, interrupt] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-        let stop = Stop { terminate: terminate?, interrupt: interrupt? };
-        Ok(Self { stop, quit: signal(SignalKind::quit())?, user2: signal(SignalKind::user_defined2())? })
+        Ok(Self {
+            stop: Stop::listen()?,
+            quit: signal(SignalKind::quit())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
     }
 
     /// Waits until the process is to end. On SIGQUIT and SIGUSR2, offers `sockets` to a new process; where none takes them,
