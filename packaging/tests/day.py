@@ -23,7 +23,7 @@ import tempfile
 import time
 
 from load import HOST, Backend, Books, Load, kinds, read_log
-from machine import ROOT, needs, run
+from machine import needs, run
 from probe import ask
 from tokens import AUDIENCE, ISSUER, Issuer
 
@@ -32,8 +32,6 @@ PLAIN, TLS = ("127.0.0.1", 8000), ("127.0.0.1", 8443)
 CLIENTS = 12
 # Where the clients of the load come from: HAProxy tells the gates so, which see connections from 127.0.0.1.
 CLIENT = "127.0.0.9"
-# Whether this version of the gate knows the PROXY protocol.
-KNOWS_PROXY_PROTOCOL = "proxy_protocol:" in (ROOT / "config/opgate.yaml").read_text()
 
 
 class Names(asyncio.DatagramProtocol):
@@ -89,7 +87,7 @@ class Gate:
         self.program, self.name = program, name
         self.listener, self.tls, self.admin = 8080 + number, 8450 + number, 9900 + number
         self.log_path, self.config = directory / f"{name}.log", directory / f"{name}.yaml"
-        behind = {"proxy_protocol": {"addresses": ["127.0.0.1/32"]}} if KNOWS_PROXY_PROTOCOL else {}
+        behind = {"proxy_protocol": {"addresses": ["127.0.0.1/32"]}}
         self.config.write_text(json.dumps({
             "listeners": [
                 {"address": f"127.0.0.1:{self.listener}", **behind},
@@ -104,6 +102,8 @@ class Gate:
             "services": {"api": {"hosts": [HOST], "upstream": "api"}},
             "issuers": {"login": {"issuer": ISSUER, "audiences": [AUDIENCE], "keys": {"file": "keys.jwks.json"}}},
             "policy": {"directory": "policies"},
+            # Five looks of HAProxy.
+            "limits": {"drain_delay": "1s"},
             "audit": {"output": str(directory / "audit" / f"{name}.jsonl")},
         }))
         self.process = None
@@ -351,8 +351,7 @@ class Day:
         for path in sorted((self.directory / "audit").glob("*.jsonl*")):
             read_log(self.books, path.read_text().splitlines(), torn=True)
         wrong = self.books.disagreements()
-        told = {CLIENT} if KNOWS_PROXY_PROTOCOL else {"127.0.0.1"}
-        assert self.books.callers == told, f"the audit log names {self.books.callers} as clients, not {told}"
+        assert self.books.callers == {CLIENT}, f"the audit log names {self.books.callers} as clients"
         print(f"{len(self.books.tries)} tries: {dict(self.books.counts)}; audit lines that the full disk cost: {self.books.lost}")
         assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong[:20])
 
@@ -368,8 +367,7 @@ def haproxy(directory, gates):
     for name, address, port in (("plain", PLAIN, "listener"), ("tls", TLS, "tls")):
         lines += [f"listen {name}", f" bind {address[0]}:{address[1]}", " option httpchk",
                   " http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host localhost", " http-check expect status 200"]
-        lines += [f" server {gate.name} 127.0.0.1:{getattr(gate, port)} check port {gate.admin} inter 200ms fall 1 rise 1"
-                  + (" send-proxy-v2" if KNOWS_PROXY_PROTOCOL else "") for gate in gates]
+        lines += [f" server {gate.name} 127.0.0.1:{getattr(gate, port)} check port {gate.admin} inter 200ms fall 1 rise 1 send-proxy-v2" for gate in gates]
     path = directory / "haproxy.cfg"
     path.write_text("\n".join(lines) + "\n")
     return path
