@@ -3,7 +3,8 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers release-pgo package lint check dashboard clean cmake
+.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers release-pgo package package-test \
+  reproducible image chart day lint advisories check dashboard clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	@# Both programs: the demo starts the one that is the product. Cargo shows what it builds.
@@ -63,7 +64,8 @@ bench-accept: cmake  ## make what is counted now the budget
 	@./.ci/install-bench
 	$(BENCH) accept
 
-PEERS_TARGET = $(or $(CARGO_TARGET_DIR),target)/peers
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+PEERS_TARGET = $(TARGET)/peers
 bench-peers: cmake   ## opgate beside bare Pingora, HAProxy, nginx and Envoy, in one run (benches/peers/README.md)
 	@./.ci/install-peers
 	$(CARGO) build --quiet --locked --release --bin opgate
@@ -86,16 +88,52 @@ release-pgo: cmake   ## a release that is optimised for the jobs of bench-peers,
 	  $(CARGO) build --locked --release --bin opgate --target $(HOST) --target-dir $(PGO)/use
 
 package: cmake       ## the Debian package, in target/debian
-	@command -v cargo-deb >/dev/null || $(CARGO) install cargo-deb --locked
-	$(CARGO) build --locked --release --bin opgate
+	@./.ci/install-package-tools debian cargo-cyclonedx
+	./packaging/release
+	./packaging/sbom
 	./packaging/debian/build
+
+# What the tests of packages pack: `make package-test PROGRAM=target/release/opgate` for what is shipped.
+PROGRAM ?= $(TARGET)/debug/opgate
+package-test: cmake  ## the package under systemd: installed, upgraded under load, purged (needs root)
+	@./.ci/install-package-tools debian cargo-cyclonedx
+	$(CARGO) build --locked --bins
+	./packaging/sbom
+	python3 -B packaging/tests/package.py $(PROGRAM)
+
+image: cmake         ## the steps of the Dockerfile without a daemon, the image's files, and the image at work (needs root)
+	@./.ci/install-package-tools debian
+	$(CARGO) build --locked --bins
+	python3 -B packaging/tests/image.py $(PROGRAM)
+
+CHART_VENV = $(TARGET)/package-test/venv
+chart: cmake         ## the Helm chart: linted, rendered, checked by Kubernetes' schemas, and a gate that runs with it
+	@./.ci/install-package-tools debian
+	@test -x $(CHART_VENV)/bin/pip || python3 -m venv $(CHART_VENV)
+	@$(CHART_VENV)/bin/pip install --quiet --disable-pip-version-check -r packaging/tests/requirements.txt
+	$(CARGO) build --locked --bins
+	$(CHART_VENV)/bin/python -B packaging/tests/chart.py $(PROGRAM)
+
+DAY_REQUESTS ?= 20000
+day: cmake           ## a day in the life, under load: every event an operator knows, and no request lost (needs root)
+	@./.ci/install-package-tools debian
+	$(CARGO) build --locked --bins
+	OPGATE_DAY_REQUESTS=$(DAY_REQUESTS) python3 -B packaging/tests/day.py $(PROGRAM)
+
+reproducible: cmake  ## two release builds of this commit in two directories: they must have the same bytes
+	./packaging/tests/reproducible
 
 lint: cmake          ## format, clippy, docs, the shipped configuration
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
-	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
-	 else echo "cargo-deny is not installed: licences and bans are not checked"; fi
+	@./.ci/install-package-tools cargo-deny
+	$(CARGO) deny --log-level error check licenses bans sources
+
+advisories: cmake    ## known weaknesses of dependencies, by RustSec's database, where it can be fetched
+	@./.ci/install-package-tools cargo-deny
+	@if $(CARGO) deny --log-level off fetch db; then $(CARGO) deny check advisories; \
+	 else echo "the database of advisories cannot be fetched from here: dependencies are not compared with it"; fi
 
 check: cmake         ## load the shipped configuration and policies
 	$(CARGO) run --quiet --locked -- check --config config/opgate.yaml

@@ -17,7 +17,7 @@ use opgate::decision::{self, Ruling, Trace};
 use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
 use opgate::http::head::{HeadLimits, RawHead};
-use opgate::http::{Request, TrustedProxies};
+use opgate::http::{ConnectionPeer, Request, TrustedProxies};
 use opgate::policy::Pools;
 use opgate::signing::{SigningAlgorithm, SigningKey};
 use opgate::source::{PolicyFiles, PolicySource};
@@ -166,5 +166,5 @@ fn sent(authorization: &str, proof: &str) -> Arc<Request> {
          content-length: 2\r\n\r\n",
     );
     let head = RawHead::parse(head.as_bytes(), HeadLimits::default()).unwrap();
-    Arc::new(Request::from_head(head, None, &TrustedProxies::default()).unwrap())
+    Arc::new(Request::from_head(head, ConnectionPeer::Unknown, &TrustedProxies::default()).unwrap())
 }

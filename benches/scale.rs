@@ -13,7 +13,7 @@ use opgate::decision::{self, Ruling, Trace};
 use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
 use opgate::http::head::{HeadLimits, RawHead};
-use opgate::http::{Request, TrustedProxies};
+use opgate::http::{ConnectionPeer, Request, TrustedProxies};
 use opgate::policy::{Attributes, Policy, ResourceName, Subject};
 use opgate::principal::{Caller, Principal, Scopes};
 use opgate::signing::{SigningAlgorithm, SigningKey};
@@ -260,5 +260,5 @@ fn request(key: &SigningKey, service: usize, issuer: usize, now: SystemTime) -> 
         key.sign(&claims).unwrap(),
     );
     let head = RawHead::parse(head.as_bytes(), HeadLimits::default()).unwrap();
-    Arc::new(Request::from_head(head, None, &TrustedProxies::default()).unwrap())
+    Arc::new(Request::from_head(head, ConnectionPeer::Unknown, &TrustedProxies::default()).unwrap())
 }

@@ -15,6 +15,7 @@ mod cors;
 pub mod descriptor;
 mod files;
 mod iam;
+mod limits;
 mod method;
 mod named;
 mod near;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 pub use self::cors::{CorsPolicy, OriginPattern};
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
+pub use self::limits::{BackendRule, MAX_MESSAGE_BYTES, MethodLimits, ServiceLimits};
 pub use self::method::{
     BodyRule, Call, Exposure, Forwarding, Method, PermissionRule, PermissionType, TokenRequirement,
 };
@@ -77,6 +79,7 @@ impl ExposureSettings {
             && self.forwarding == other.forwarding
             && self.cors == other.cors
             && self.protected_resource == other.protected_resource
+            && self.limits == other.limits
     }
 }
 
@@ -162,6 +165,7 @@ impl Catalog {
             error_domain: definition.error_domain.clone(),
         });
         settings.check_protected_resource(&service.hosts, report);
+        settings.limits.check(definition.rpcs.iter().map(|rpc| rpc.name.as_str()), report);
         let mut bind = |binding: &HttpBinding, target: RouteTarget| {
             let route = Route {
                 service: service.clone(),
@@ -185,6 +189,7 @@ impl Catalog {
                 permission_type: rpc.permission_type,
                 operation: OperationMethod::of(&rpc.name),
                 unimplemented: rpc.unimplemented,
+                limits: settings.limits.of(&rpc.name, rpc.deadline),
                 place: rpc.place.clone(),
             });
             self.methods.push(method.clone());
@@ -208,7 +213,12 @@ impl Catalog {
             }
         }
         if let Some(span) = &definition.allow_cors {
-            let method = Arc::new(options::method(self.methods.len(), service.clone(), span));
+            let method = Arc::new(options::method(
+                self.methods.len(),
+                service.clone(),
+                settings.limits.of(options::OPTIONS_METHOD, None),
+                span,
+            ));
             for (binding, is_open) in options::bindings(definition) {
                 bind(&binding, options::target(&method, is_open));
             }
@@ -295,6 +305,7 @@ impl ExposureSettings {
             forwarding: Forwarding::default(),
             cors: None,
             protected_resource: None,
+            limits: ServiceLimits::default(),
         };
         whole.map(exposed).collect()
     }

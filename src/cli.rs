@@ -7,12 +7,14 @@ mod args;
 pub mod check;
 pub mod diff;
 pub mod explain;
+pub mod fmt;
 pub mod health;
 pub mod import;
 pub mod init;
 pub mod manual;
 mod problem;
 pub mod run;
+pub mod schema;
 pub mod test;
 mod tree;
 pub mod version;
@@ -52,9 +54,13 @@ enum Command {
     WhatCan(what_can::WhatCanArgs),
     /// Replay an audit log on another policy tree and show what changes
     Diff(diff::DiffArgs),
+    /// Write policy files tidily: keys in order, members sorted, comments kept
+    Fmt(fmt::FmtArgs),
     /// Make files of a policy tree from what other tools print
     #[command(subcommand)]
     Import(import::Import),
+    /// Print the JSON Schemas of all files that opgate reads
+    Schema(schema::SchemaArgs),
     /// Ask a running gate whether it serves
     Health(health::HealthArgs),
     /// Write the manual pages
@@ -80,7 +86,9 @@ pub fn main() -> ExitCode {
         Command::WhoCan(args) => who_can::run(&args),
         Command::WhatCan(args) => what_can::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
         Command::Import(import) => import::run(&import),
+        Command::Schema(args) => schema::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Man(args) => manual::man::<Cli>(&args),
         Command::Completions(args) => manual::completions::<Cli>(&args),

@@ -73,6 +73,10 @@ struct EngineState {
     cancels: Cancels,
     instruments: EngineInstruments,
     draining: AtomicBool,
+    /// Whether it was ready to answer requests, once.
+    began: AtomicBool,
+    /// Whether balancers are told to send their requests elsewhere.
+    leaves: AtomicBool,
     admission: Arc<Admission>,
 }
 
@@ -173,6 +177,8 @@ impl Engine {
             cancels,
             instruments,
             draining: AtomicBool::new(false),
+            began: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
             admission: Admission::new(&limits.admission),
         }))
     }
@@ -248,6 +254,22 @@ impl Engine {
     /// Whether [`drain`](Self::drain) was called.
     pub fn is_draining(&self) -> bool {
         self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// It can answer requests: from here on, the health path of listeners says so.
+    pub fn begin_service(&self) {
+        self.0.began.store(true, Ordering::Release);
+    }
+
+    /// The process is about to end: from here on, the health path tells balancers to send no more requests.
+    pub fn leave_service(&self) {
+        self.0.leaves.store(true, Ordering::Release);
+    }
+
+    /// Whether balancers should send requests here. Once it was ready, it is until it leaves: what fails then fails at every
+    /// gate, and a balancer without any would answer nothing at all.
+    pub fn is_in_service(&self) -> bool {
+        self.0.began.load(Ordering::Acquire) && !self.0.leaves.load(Ordering::Acquire)
     }
 
     /// A slot for a request over HTTP/2 that is not judged yet.
@@ -396,7 +418,8 @@ impl Engine {
         body: &mut impl BodySource,
     ) -> Result<Admitted, Denial> {
         let asked = Instant::now();
-        exchange.body_until = Some(asked + self.0.limits.body_timeout);
+        let own = awaiting.method().limits.stream_timeout.filter(|_| awaiting.plan() == BodyPlan::Pass);
+        exchange.body_until = Some(asked + own.unwrap_or(self.0.limits.body_timeout));
         let collected = match awaiting.plan() {
             BodyPlan::Nothing => Ok(Some(Bytes::new())),
             BodyPlan::Pass => body.begin().await.map(|()| None),
@@ -424,8 +447,14 @@ impl Engine {
     }
 
     /// Records a head that never became a request.
-    pub fn record_refused_head(&self, arrival: Arrival, denial: Denial, peer: SocketAddr, status: u16) {
-        let mut exchange = self.receive(arrival, Some(peer));
+    pub fn record_refused_head(
+        &self,
+        arrival: Arrival,
+        denial: Denial,
+        peer: Option<SocketAddr>,
+        status: u16,
+    ) {
+        let mut exchange = self.receive(arrival, peer);
         exchange.denial = Some(denial);
         exchange.record(status);
     }

@@ -26,9 +26,10 @@ mod offer;
 pub(crate) mod settings;
 mod take;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::listener::ListenAddress;
 
 pub use self::message::{PROTOCOL, Purpose};
 pub use self::offer::offer;
@@ -123,5 +124,5 @@ pub enum HandoverError {
     TooLate(Duration),
     /// The sockets are not the ones that were announced.
     #[error("the socket that was handed over for {0} does not listen there")]
-    WrongSocket(SocketAddr),
+    WrongSocket(ListenAddress),
 }

@@ -31,7 +31,7 @@ pub use self::head::{HeadLimits, RawHead};
 pub use self::headers::{HeaderNames, Headers};
 pub use self::path::Path;
 pub use self::preflight::Preflight;
-pub use self::proxies::{ClientOrigin, HopField, Scheme, TrustedProxies, network};
+pub use self::proxies::{ClientOrigin, ConnectionPeer, HopField, Scheme, TrustedProxies, network};
 pub use self::query::Query;
 pub use self::request::{Framing, Host, Peer, Request};
 pub use self::request_line::is_method;

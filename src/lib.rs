@@ -55,6 +55,7 @@ pub mod telemetry;
 pub mod explain;
 pub mod import;
 pub mod simulation;
+pub mod tidy;
 
 // What the others are built from.
 pub(crate) mod bytewise;
@@ -68,6 +69,7 @@ pub mod json;
 pub(crate) mod percent;
 pub mod principal;
 pub mod reason;
+pub mod schema;
 pub mod service_manager;
 pub mod shares;
 pub mod signing;

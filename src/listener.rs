@@ -3,6 +3,8 @@
 //! Where a listener speaks TLS, the handshake comes first, within a deadline. Then a [`Handler`] serves the connection: the
 //! front end, which reads heads and answers what is refused. What an HTTP/2 connection may cost is watched here.
 
+mod address;
+mod client_socket;
 mod complaint;
 mod connection_limits;
 mod connection_slot;
@@ -12,6 +14,7 @@ mod handshake;
 mod instruments;
 pub(crate) mod settings;
 mod minimum_rate;
+mod proxy_protocol;
 mod socket;
 mod stalled;
 mod stream;
@@ -19,16 +22,16 @@ mod timer;
 pub(crate) mod window;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use prometheus::IntGauge;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::address::ListenAddress;
+pub use self::client_socket::{ClientSocket, TcpKeepAlive};
 pub(crate) use self::complaint::Complaint;
 pub use self::connection_limits::{ConnectionLimits, affordable};
 pub(crate) use self::connection_slot::ConnectionSlot;
@@ -37,11 +40,13 @@ pub use self::instruments::Instruments;
 use self::instruments::ListenerInstruments;
 pub(crate) use self::instruments::{MADE_ROOM, WRITE_TIMEOUT};
 pub(crate) use self::minimum_rate::MinimumRate;
+pub use self::proxy_protocol::ProxyProtocol;
+use self::proxy_protocol::{HeaderError, read_header};
 pub use self::settings::{ListenerLimits, ListenerSettings};
-pub use self::socket::ListenSocket;
+pub use self::socket::{ListenSocket, SocketOptions};
 pub use self::stalled::StalledFlag;
-use self::stream::bound_unsent;
 pub(crate) use self::stream::{ClientStream, LINGER, LINGER_BYTES};
+use crate::http::ConnectionPeer;
 use crate::tls::ServerTls;
 
 /// How long a connection stays open without a request once the process is ending, from its last answer or from its
@@ -62,8 +67,8 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Accepted {
     /// What comes and goes.
     pub(crate) stream: ClientStream,
-    /// The other end.
-    pub(crate) peer: SocketAddr,
+    /// The client: the other end, or the one that its proxy has named by the PROXY protocol.
+    pub(crate) peer: ConnectionPeer,
     /// When it was accepted.
     pub(crate) opened: Instant,
     /// Its slot among the connections that there may be.
@@ -77,6 +82,8 @@ pub struct Listener<H> {
     name: String,
     /// Read anew for each handshake: a reload swaps it.
     tls: Option<Arc<ArcSwap<ServerTls>>>,
+    proxy_protocol: Option<ProxyProtocol>,
+    keep_alive: Option<TcpKeepAlive>,
     limits: ListenerLimits,
     connection_limits: ConnectionLimits,
     instruments: Instruments,
@@ -85,9 +92,10 @@ pub struct Listener<H> {
 }
 
 impl<H: Handler> Listener<H> {
-    /// A listener at `address`.
+    /// A listener at `address`, which is the one of `settings` or the one that the socket was given.
     pub fn new(
-        address: SocketAddr,
+        address: &ListenAddress,
+        settings: &ListenerSettings,
         tls: Option<Arc<ArcSwap<ServerTls>>>,
         limits: ListenerLimits,
         connection_limits: ConnectionLimits,
@@ -97,7 +105,8 @@ impl<H: Handler> Listener<H> {
         let name = address.to_string();
         instruments.limit(connection_limits.most());
         let own = instruments.of(&name, tls.is_some());
-        Self { name, tls, limits, connection_limits, instruments, own, handler }
+        let ListenerSettings { proxy_protocol, keep_alive, .. } = settings.clone();
+        Self { name, tls, proxy_protocol, keep_alive, limits, connection_limits, instruments, own, handler }
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
@@ -140,15 +149,25 @@ impl<H: Handler> Listener<H> {
     /// Serves a connection, if there may be one more.
     fn accept(
         self: &Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
+        socket: ClientSocket,
+        peer: ConnectionPeer,
         shutdown: &watch::Receiver<bool>,
         connections: &mut JoinSet<()>,
     ) {
-        match self.connection_limits.admit(peer.ip()) {
+        let address = match &self.proxy_protocol {
+            // It costs no place among those of others.
+            Some(trusted) if !trusted.trusts(peer) => {
+                tracing::debug!(%peer, listener = self.name, "not a trusted proxy");
+                return self.count_refused(HeaderError::Untrusted.label());
+            }
+            // The other end is a proxy, which has many clients.
+            Some(_) => None,
+            None => peer.socket().map(|address| address.ip()),
+        };
+        match self.connection_limits.admit(address) {
             Ok(slot) => {
                 self.own.accepted.inc();
-                connections.spawn(self.clone().connection(stream, peer, slot, shutdown.clone()));
+                connections.spawn(self.clone().connection(socket, peer, slot, shutdown.clone()));
             }
             // Dropped, and so closed: no answer, no state.
             Err(full) => self.count_refused(full.label()),
@@ -157,26 +176,34 @@ impl<H: Handler> Listener<H> {
 
     async fn connection(
         self: Arc<Self>,
-        tcp: TcpStream,
-        peer: SocketAddr,
+        mut socket: ClientSocket,
+        mut peer: ConnectionPeer,
         slot: ConnectionSlot,
         mut shutdown: watch::Receiver<bool>,
     ) {
         let opened = Instant::now();
         let _open = OpenConnection::count(self.own.open.clone());
-        if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-        if let Err(error) = bound_unsent(&tcp) {
-            tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
+        socket.prepare(self.keep_alive.as_ref());
+        if self.proxy_protocol.is_some() {
+            peer = tokio::select! {
+                biased;
+                client = Box::pin(self.client(&mut socket, peer, &slot, opened, &mut shutdown)) => match client {
+                    Some(client) => client,
+                    None => return,
+                },
+                () = slot.made_room() => {
+                    self.instruments.cut(MADE_ROOM);
+                    return;
+                }
+            };
         }
         let stream = match &self.tls {
-            None => ClientStream::plain(tcp, self.limits.write_timeout),
+            None => ClientStream::plain(socket, self.limits.write_timeout),
             Some(tls) => {
                 let secured = tokio::select! {
                     biased;
                     // By itself: its state is larger than all that an idle connection has to keep.
-                    secured = Box::pin(self.secure(tcp, peer, tls, opened, &mut shutdown)) => secured,
+                    secured = Box::pin(self.secure(socket, peer, tls, opened, &mut shutdown)) => secured,
                     () = slot.made_room() => {
                         self.instruments.cut(MADE_ROOM);
                         return;
@@ -195,11 +222,46 @@ impl<H: Handler> Listener<H> {
         self.instruments.refused(reason);
     }
 
+    /// The client that the proxy at the other end names, or `None` where the connection has ended.
+    async fn client(
+        &self,
+        socket: &mut ClientSocket,
+        proxy: ConnectionPeer,
+        slot: &ConnectionSlot,
+        opened: Instant,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> Option<ConnectionPeer> {
+        let deadline = opened + self.limits.handshake_timeout;
+        tokio::select! {
+            biased;
+            // A proxy that says nothing at all runs out of time below.
+            _ = tokio::time::timeout_at(deadline.into(), socket.readable()) => {}
+            // A connection on which nothing was said yet may end with the process.
+            () = last_call(shutdown, opened) => return None,
+        }
+        let read = tokio::time::timeout_at(deadline.into(), read_header(socket)).await;
+        let client = match read.unwrap_or(Err(HeaderError::Timeout)) {
+            Ok(client) => client,
+            Err(failure) => {
+                self.count_refused(failure.label());
+                tracing::debug!(%proxy, listener = self.name, ?failure, "no header of the PROXY protocol");
+                return None;
+            }
+        };
+        if let Some(address) = client.socket()
+            && let Err(full) = self.connection_limits.admit_client(slot, address.ip())
+        {
+            self.count_refused(full.label());
+            return None;
+        }
+        Some(client)
+    }
+
     /// The connection with TLS, or `None` where it has ended.
     async fn secure(
         &self,
-        tcp: TcpStream,
-        peer: SocketAddr,
+        socket: ClientSocket,
+        peer: ConnectionPeer,
         tls: &Arc<ArcSwap<ServerTls>>,
         opened: Instant,
         shutdown: &mut watch::Receiver<bool>,
@@ -208,11 +270,11 @@ impl<H: Handler> Listener<H> {
         tokio::select! {
             biased;
             // A client that says nothing at all runs out of time below.
-            _ = tokio::time::timeout_at(deadline.into(), tcp.readable()) => {}
+            _ = tokio::time::timeout_at(deadline.into(), socket.readable()) => {}
             // A connection on which nothing was said yet may end with the process.
             () = last_call(shutdown, opened) => return None,
         }
-        match shake_hands(tcp, tls, deadline, self.limits.write_timeout).await {
+        match shake_hands(socket, tls, deadline, self.limits.write_timeout).await {
             Ok(stream) => {
                 self.instruments.shook_hands(&self.name, None);
                 Some(stream)

@@ -17,7 +17,6 @@ mod status;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -42,6 +41,7 @@ use crate::decision::shadow::ShadowTree;
 use crate::decision::snapshot::SnapshotTree;
 use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
+use crate::listener::ListenAddress;
 use crate::policy::Pools;
 use crate::service_manager;
 use crate::source::PolicySource;
@@ -65,7 +65,7 @@ pub struct Reloader {
     /// What is in force, as far as it is good.
     config: Config,
     /// The listeners that were opened, and the TLS settings of each.
-    doors: Vec<(SocketAddr, Option<Arc<ArcSwap<ServerTls>>>)>,
+    doors: Vec<(ListenAddress, Option<Arc<ArcSwap<ServerTls>>>)>,
     engine: Engine,
     instruments: Instruments,
     refresh: JoinHandle<()>,
@@ -140,7 +140,7 @@ impl Reloader {
         let refresh = keep_fresh(&engine.live().snapshot.authn);
         let mut checks = Checks::default();
         checks.turn_to(engine.live().upstreams());
-        let doors = config.listeners.iter().map(|listener| listener.address).zip(tls).collect();
+        let doors = config.listeners.iter().map(|listener| listener.address.clone()).zip(tls).collect();
         instruments.parts_loaded(clock::now());
         let pools = pools(&config);
         let mut reloader = Self {

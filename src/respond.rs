@@ -49,6 +49,7 @@ pub fn answer(denial: &Denial, request_id: &str, next_nonce: Option<String>) -> 
         (HeaderName::from_static("dpop-nonce"), nonce),
         (header::ACCEPT_ENCODING, field(denial.accepted_codings())),
         (header::ALLOW, field(denial.allowed_methods())),
+        (header::RETRY_AFTER, field(denial.retried_after())),
         (HeaderName::from_static(REQUEST_ID), field(Some(request_id))),
     ];
     headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
@@ -127,6 +128,16 @@ mod tests {
     #[test]
     fn an_unsupported_coding_is_answered_with_those_that_would_do() {
         insta::assert_snapshot!(rendered(&Denial::new(Reason::BodyCodingUnsupported, "br")));
+    }
+
+    #[test]
+    fn a_refusal_says_when_to_ask_again_if_that_is_known() {
+        let unavailable = |time| Denial::new(Reason::UpstreamUnavailable, "x").retry_after(time);
+        for (time, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (5000, 5)] {
+            let text = rendered(&unavailable(std::time::Duration::from_millis(time)));
+            assert!(text.contains(&format!("\nretry-after: {seconds}\n")), "{text}");
+        }
+        assert!(!rendered(&Denial::new(Reason::Overloaded, "x")).contains("retry-after"));
     }
 
     #[test]

@@ -13,12 +13,14 @@ mod serve;
 pub(crate) mod signals;
 pub(crate) mod sockets;
 mod start_error;
+mod successor;
 
 use std::time::Duration;
 
 pub(crate) use self::loaded::{Loaded, load};
 pub(crate) use self::options::Options;
 pub(crate) use self::start_error::StartError;
+pub(crate) use self::successor::start_in_place;
 use crate::config::ConfigSource;
 use crate::handover::Predecessor;
 use crate::telemetry::{LogFilter, start_log};

@@ -26,7 +26,7 @@ use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::decision::snapshot::Snapshot;
 use crate::decision::{Trace, stages};
 use crate::document::{nearest, some_of};
-use crate::http::{Headers, Request, TrustedProxies};
+use crate::http::{ConnectionPeer, Headers, Request, TrustedProxies};
 use crate::policy::{Attributes, Permit};
 use crate::principal::{Caller, Principal, Scopes};
 use crate::reason::{Denial, Reason};
@@ -229,7 +229,7 @@ impl Scenario {
         catalog: &Catalog,
     ) -> Result<Result<Request, Denial>, ScenarioError> {
         let on = |host: &str| {
-            let peer = self.origin.map(|ip| SocketAddr::new(ip, 0));
+            let peer = self.origin.map_or(ConnectionPeer::Unknown, |ip| SocketAddr::new(ip, 0).into());
             Request::from_http2(
                 http_method.clone(),
                 Some(host),

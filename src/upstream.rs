@@ -139,7 +139,10 @@ impl Upstreams {
     pub async fn take_place(&self, permit: &Permit) -> Result<(UpstreamSlot, Option<Instant>), Denial> {
         let pool = self.pool(permit)?;
         match pool.capacity.take().await {
-            Ok(place) => Ok((place, Instant::now().checked_add(pool.settings.timeouts.total))),
+            Ok(place) => {
+                let total = permit.call().method.limits.total(pool.settings.timeouts.total);
+                Ok((place, Instant::now().checked_add(total)))
+            }
             Err(full) => {
                 let (name, limits) = (name(permit), &pool.capacity.limits);
                 let detail = match full {
@@ -160,9 +163,15 @@ impl Upstreams {
     /// # Errors
     /// 503 where there is none (left).
     pub fn choose(&self, permit: &Permit, failed: Option<SocketAddr>) -> Result<Attempt, Denial> {
-        self.pool(permit)?
-            .next(failed)
-            .ok_or_else(|| unavailable(format!("upstream `{}` has no endpoint to try", name(permit))))
+        let pool = self.pool(permit)?;
+        pool.next(failed).ok_or_else(|| {
+            let denial = unavailable(format!("upstream `{}` has no endpoint to try", name(permit)));
+            match &pool.settings.health_check {
+                // Before the next check, nothing changes.
+                Some(check) if !pool.endpoints.is_empty() => denial.retry_after(check.interval),
+                _ => denial,
+            }
+        })
     }
 
     /// Whether an upstream has another endpoint to try when this one fails.

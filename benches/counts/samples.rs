@@ -66,8 +66,8 @@ pub fn raw_head(text: &str) -> RawHead {
 
 /// A cancel with a token.
 pub fn request(token: &str) -> Request {
-    let peer = "127.0.0.1:50000".parse().unwrap();
-    Request::from_head(raw_head(&head(Some(token), BODY)), Some(peer), &TrustedProxies::default()).unwrap()
+    let peer: std::net::SocketAddr = "127.0.0.1:50000".parse().unwrap();
+    Request::from_head(raw_head(&head(Some(token), BODY)), peer.into(), &TrustedProxies::default()).unwrap()
 }
 
 /// A good token for an hour.

@@ -140,10 +140,10 @@ fn head() -> Sample {
 fn request() -> Sample {
     let text = samples::head_of_870_bytes();
     let proxies = TrustedProxies::default();
-    let peer = "127.0.0.1:50000".parse().unwrap();
+    let peer: std::net::SocketAddr = "127.0.0.1:50000".parse().unwrap();
     Sample::of(move || {
         let head = samples::raw_head(black_box(&text));
-        black_box(Request::from_head(head, Some(peer), &proxies).unwrap());
+        black_box(Request::from_head(head, peer.into(), &proxies).unwrap());
     })
 }
 

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use opgate::http::{Request, TrustedProxies};
+use opgate::http::{ConnectionPeer, Request, TrustedProxies};
 use opgate::http::head::{RawHead, HeadLimits, find_end};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(!name.as_str().contains([' ', ':', '\r', '\n']));
         assert!(!value.as_bytes().contains(&b'\n') && !value.as_bytes().contains(&b'\r'));
     }
-    let Ok(request) = Request::from_head(head, None, &TrustedProxies::default()) else { return };
+    let Ok(request) = Request::from_head(head, ConnectionPeer::Unknown, &TrustedProxies::default()) else { return };
     let path = request.path.as_str();
     // The judged head is the one that was sent, to the byte.
     assert!(target.contains(path), "{target:?} became {path:?}");

@@ -12,13 +12,12 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::places::{AdminSlot, AdminSlots, ConnectionPhase};
 use super::watched::WatchedStream;
-use crate::listener::{Complaint, ListenSocket};
+use crate::listener::{ClientSocket, Complaint, ListenSocket};
 
 /// Longest head, in bytes: room for a bearer token. hyper answers 431 to a longer one.
 const MAX_HEAD: usize = 16 * 1024;
@@ -56,7 +55,9 @@ pub(super) async fn serve(listening: Arc<ListenSocket>, routes: Router, connecti
                 continue;
             }
         };
-        let taken = places.take(peer.ip());
+        // The address of the operator is never a Unix socket.
+        let Some(ip) = peer.socket().map(|peer| peer.ip()) else { continue };
+        let taken = places.take(ip);
         if taken.as_ref().is_none_or(|(_, gave_way)| *gave_way) && full.is_due() {
             tracing::warn!(
                 connections,
@@ -68,7 +69,7 @@ pub(super) async fn serve(listening: Arc<ListenSocket>, routes: Router, connecti
         let Some((place, _)) = taken else { continue };
         let (routes, ending) = (routes.clone(), ending.clone());
         tasks.spawn(async move {
-            converse(stream, PeerAddress(peer.ip()), place, routes, ending).await;
+            converse(stream, PeerAddress(ip), place, routes, ending).await;
             drop(file);
         });
     }
@@ -79,7 +80,7 @@ pub(super) async fn serve(listening: Arc<ListenSocket>, routes: Router, connecti
 
 /// Serves one connection to its end, or to the end of its time.
 async fn converse(
-    stream: TcpStream,
+    stream: ClientSocket,
     peer: PeerAddress,
     place: AdminSlot,
     routes: Router,

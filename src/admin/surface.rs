@@ -46,6 +46,11 @@ impl Admin {
         Self { engine, metrics, draining: Arc::default(), reloads, instruments, recent, log }
     }
 
+    /// From here on, `/readyz` says that the process is ending.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
     /// Whether the process is ending.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)

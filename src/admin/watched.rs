@@ -4,19 +4,19 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::listener::ClientSocket;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::places::{ConnectionPhase, Progress};
 
 /// A stream, and where its progress is told.
 pub(super) struct WatchedStream {
-    stream: TcpStream,
+    stream: ClientSocket,
     progress: Progress,
 }
 
 impl WatchedStream {
-    pub(super) fn new(stream: TcpStream, progress: Progress) -> Self {
+    pub(super) fn new(stream: ClientSocket, progress: Progress) -> Self {
         Self { stream, progress }
     }
 }

@@ -127,6 +127,9 @@ impl Sink for FileSink {
             let is_torn = is_same && self.lines.is_torn;
             *self = Self::open(&self.path)?;
             self.lines.is_torn = is_torn;
+            if !is_same {
+                tracing::info!(path = %self.path.display(), "the audit log goes on in a new file");
+            }
         }
         Ok(())
     }

@@ -287,7 +287,7 @@ impl Introspector {
         if known.limits.may_complain() {
             self.complain(&why);
         }
-        let denial = self.unknown(&why);
+        let denial = self.unknown(&why).retry_after(NOTHING_LEARNT);
         let from = now.checked_sub(CLOCK_SET_BACK).unwrap_or(SystemTime::UNIX_EPOCH);
         known.answers.nothing(key, denial.clone(), Validity { from, until: now + NOTHING_LEARNT });
         (LookupOutcome::Failed, Err(denial))

@@ -65,6 +65,7 @@ impl Descriptors {
             authentication: Vec::new(),
             resource_types: HashMap::new(),
             allow_cors: None,
+            backend: Vec::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cors::CorsPolicy;
+use super::limits::MethodLimits;
 use super::operation::OperationMethod;
 use super::resource::ResourceTemplate;
 use super::service::AuthenticationProvider;
@@ -39,6 +40,8 @@ pub struct Method {
     pub operation: Option<OperationMethod>,
     /// Whether the answer is 501 once the caller is authorized.
     pub unimplemented: bool,
+    /// What one call of it may take.
+    pub limits: MethodLimits,
     /// Where its iam rule is written.
     pub place: Place,
 }

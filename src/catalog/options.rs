@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::limits::MethodLimits;
 use super::method::{BodyRule, Exposure, Method, PermissionRule};
 use super::resolve::Definition;
 use super::resource::ResourceTemplate;
@@ -25,7 +26,7 @@ impl Method {
 }
 
 /// The method of a service whose file says `allow_cors` at `span`.
-pub(super) fn method(index: usize, service: Arc<Exposure>, span: &Span) -> Method {
+pub(super) fn method(index: usize, service: Arc<Exposure>, limits: MethodLimits, span: &Span) -> Method {
     Method {
         index,
         service,
@@ -39,6 +40,7 @@ pub(super) fn method(index: usize, service: Arc<Exposure>, span: &Span) -> Metho
         permission_type: None,
         operation: None,
         unimplemented: false,
+        limits,
         place: span.place(),
     }
 }

@@ -4,9 +4,11 @@ mod credentials;
 mod resource;
 
 use std::path::Path;
+use std::time::Duration;
 
 use self::credentials::Credentials;
 use super::iam::{IamFile, IamRule};
+use super::limits::BackendRule;
 use super::method::{BodyRule, PermissionRule, PermissionType, TokenRequirement};
 use super::resource::ResourceTemplate;
 use super::service::{HttpBinding, HttpBody, HttpRule, Service, is_service_name};
@@ -41,6 +43,8 @@ pub(super) struct Rpc {
     pub(super) resource_type: Option<String>,
     pub(super) permission_type: Option<PermissionType>,
     pub(super) unimplemented: bool,
+    /// By the service file.
+    pub(super) deadline: Option<Duration>,
     pub(super) place: Place,
     /// Its bindings, each with the body that it takes.
     pub(super) bindings: Vec<(HttpBinding, BodyRule)>,
@@ -152,6 +156,7 @@ fn join(
         resource,
         permission_type: rule.permission_type,
         unimplemented: rule.unimplemented,
+        deadline: BackendRule::deadline_of(&service.backend, &rule.selector),
         place: rule.span.place(),
         bindings,
     })

@@ -6,6 +6,7 @@
 //! have is an error, since it is most likely a rule with a typo in its name.
 
 mod authentication;
+mod backend;
 mod endpoints;
 mod name;
 mod provider;
@@ -19,6 +20,7 @@ pub use self::authentication::{AuthenticationRule, Selector};
 use self::name::is_rpc_name;
 pub(super) use self::name::{is_dns_name, is_identifier, is_service_name};
 pub use self::provider::{AuthenticationProvider, AuthenticationRequirement};
+use super::limits::BackendRule;
 use super::template::Template;
 use crate::diagnostic::{Place, Report, Span};
 use crate::document::{Fields, Node, Spelling};
@@ -44,6 +46,8 @@ pub struct Service {
     pub resource_types: HashMap<String, HashMap<String, String>>,
     /// Where it says `allow_cors: true`: its backends answer OPTIONS (google/api/endpoint.proto).
     pub allow_cors: Option<Span>,
+    /// The deadlines of methods.
+    pub backend: Vec<BackendRule>,
 }
 
 /// How one RPC is reached over HTTP (google.api.HttpRule).
@@ -108,6 +112,7 @@ impl Service {
         let http = fields.optional("http");
         let authentication = fields.optional("authentication");
         let endpoints = fields.optional("endpoints");
+        let backend = fields.optional("backend");
         fields.ignore(NOT_READ);
         fields.finish(report);
 
@@ -123,8 +128,19 @@ impl Service {
         let endpoints = endpoints.map(name::of_endpoints).unwrap_or_default();
         let AuthenticationSection { providers, rules: authentication } = authentication;
         let apis = apis.map(name::of_apis).unwrap_or_default();
+        let backend = backend.map(|node| backend::read(node, report)).unwrap_or_default();
         let resource_types = HashMap::new();
-        Some(Self { name, endpoints, apis, rules, providers, authentication, resource_types, allow_cors })
+        Some(Self {
+            name,
+            endpoints,
+            apis,
+            rules,
+            providers,
+            authentication,
+            resource_types,
+            allow_cors,
+            backend,
+        })
     }
 
     /// The authentication rule that decides for an RPC: the last one that covers it (google/api/auth.proto).
@@ -143,7 +159,6 @@ const NOT_READ: &[&str] = &[
     "types",
     "enums",
     "documentation",
-    "backend",
     "quota",
     "context",
     "usage",

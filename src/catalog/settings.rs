@@ -1,12 +1,14 @@
 //! The `services` of the file: which are exposed, on which hosts, and what goes upstream with their calls.
 
 mod cors;
+mod limits;
 mod protected_resource;
 mod request_headers;
 
 use self::request_headers::request_headers;
 use super::Forwarding;
 use super::cors::CorsPolicy;
+use super::limits::ServiceLimits;
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling, nearest};
 use crate::http::settings::hosts;
@@ -26,6 +28,8 @@ pub struct ExposureSettings {
     pub cors: Option<CorsPolicy>,
     /// The URL by which OAuth clients know it (RFC 9728, `resource`).
     pub protected_resource: Option<String>,
+    /// What its calls may take.
+    pub limits: ServiceLimits,
     /// Where the config says so.
     pub span: Span,
 }
@@ -89,6 +93,7 @@ pub(crate) fn services(
         let protected_resource = fields
             .optional("protected_resource")
             .and_then(|node| protected_resource::protected_resource(node, report));
+        let limits = fields.optional("limits").map(|node| limits::limits(node, report)).unwrap_or_default();
         // Read apart, with the policies that are asked beside the one in force.
         fields.ignore(&["shadow"]);
         fields.finish(report);
@@ -100,6 +105,7 @@ pub(crate) fn services(
                 forwarding,
                 cors,
                 protected_resource,
+                limits,
                 span: key.span.clone(),
             });
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::diagnostic::Report;
+use crate::schema::FileSchema;
 use crate::terminal::{FAILED, INVALID, eprint_report, print};
 
 /// Arguments of `opgate init`.
@@ -50,7 +51,11 @@ pub fn run(args: &InitArgs) -> ExitCode {
             (args.directory.join(path.replace("@ID@", id)), text)
         })
         .collect();
-    if !write_all(&files, &mut report) {
+    // Their first line names these to editors.
+    let folder = args.directory.join("schemas");
+    let schemas = FileSchema::ALL.iter().map(|schema| (folder.join(schema.file_name()), schema.to_text()));
+    let all: Vec<(PathBuf, String)> = files.iter().cloned().chain(schemas).collect();
+    if !write_all(&all, &mut report) {
         eprint_report(&report);
         return ExitCode::from(FAILED);
     }
@@ -106,6 +111,8 @@ fn summary(args: &InitArgs, files: &[(PathBuf, String)]) -> String {
     for (path, _) in files {
         text.push_str(&format!("  {}\n", path.display()));
     }
+    let schemas = args.directory.join("schemas");
+    text.push_str(&format!("  {}, by which editors know the keys of these files\n", schemas.display()));
     let (config, policies) = (args.directory.join("opgate.yaml"), args.directory.join("policies"));
     text.push_str(&format!(
         "\nNext:\n  opgate check --config {config}\n  opgate test {policies}\n\n\

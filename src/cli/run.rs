@@ -23,10 +23,22 @@ pub struct RunArgs {
     /// Write the process's id here while it serves
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
+    /// Start the process in place of this one, and end: how SIGUSR2 starts a process that is not its child
+    #[arg(long, hide = true)]
+    detach: bool,
 }
 
 /// Serves until SIGTERM or SIGINT, or until another process serves in its place.
 pub fn run(args: &RunArgs) -> ExitCode {
+    if args.detach {
+        return match server::start_in_place() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprint(&format!("opgate: {error}\n"));
+                ExitCode::from(FAILED)
+            }
+        };
+    }
     tls::choose_cryptography();
     let origin = args.config.origin();
     let Some(loaded) = server::load(&origin) else {

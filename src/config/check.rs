@@ -77,6 +77,9 @@ fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sections> {
     });
     let settled = Settled { admin, dns, ..settled(&mut fields, base, &mut others) };
     fields.finish(whole);
+    for service in services.value.iter().flatten() {
+        settled.limits.check_room(service, &mut others);
+    }
 
     let settled = Section { value: Some(settled), report: others };
     Some(Sections {

@@ -2,6 +2,7 @@
 
 use crate::admission::AdmissionLimits;
 use crate::authn::Authenticator;
+use crate::catalog::ExposureSettings;
 use crate::decision::body::{BodyLimits, LARGE_BODY};
 use crate::diagnostic::Report;
 use crate::document::scalar::size;
@@ -33,6 +34,19 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Reports a service one of whose messages would never find room.
+    pub(super) fn check_room(&self, service: &ExposureSettings, report: &mut Report) {
+        let held = self.admission.held_bytes.max(LARGE_BODY);
+        if service.limits.longest_message().is_some_and(|bytes| bytes > held) {
+            report
+                .error(
+                    &service.span,
+                    "`limits.held_bytes` has no room for one message of its `message_bytes`",
+                )
+                .help("raise `held_bytes`, or make `message_bytes` of the service less");
+        }
+    }
+
     /// Reads `limits`. Fields are asked for in the order of `config/opgate.yaml`: mistakes are told in it.
     pub(super) fn read(node: &Node, report: &mut Report) -> Option<Self> {
         let mut fields = node.fields("`limits`", Spelling::Exact, report)?;

@@ -60,6 +60,7 @@ fn of_files(
 ) -> Option<Snapshot> {
     let snapshot = Snapshot::of_files(files, &config.services, &pools(config), authn, report)?;
     check_published(config, &snapshot.catalog, report);
+    check_health_paths(config, &snapshot.catalog, report);
     providers::check(config, &snapshot.catalog, report);
     (!report.is_fatal()).then_some(snapshot)
 }
@@ -72,6 +73,17 @@ pub fn check_published(config: &Config, catalog: &Catalog, report: &mut Report) 
             report
                 .error(span, format!("`{}` is also a path of {method}", path.as_str()))
                 .help("the gate answers there itself, on every host: choose a path that no service has");
+        }
+    }
+}
+
+/// Reports where a listener's health path is a path of a method: the method would answer the probes of balancers.
+pub fn check_health_paths(config: &Config, catalog: &Catalog, report: &mut Report) {
+    for (path, span) in config.listeners.iter().filter_map(|listener| listener.health_path.as_ref()) {
+        for method in catalog.at(path) {
+            report
+                .error(span, format!("`{}` is also a path of {method}", path.as_str()))
+                .help("balancers are answered there without a credential: choose a path that no service has");
         }
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::body::{self, BodyLimits, BodyPlan, form};
 use crate::admission::Slots;
+use crate::catalog::Method;
 use crate::http::Request;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
@@ -57,6 +58,11 @@ impl AwaitingBody {
     /// What is to be read before the request may go upstream.
     pub fn plan(&self) -> BodyPlan {
         self.plan
+    }
+
+    /// The method that is called.
+    pub fn method(&self) -> &Method {
+        &self.permitted.permit.call().method
     }
 
     /// Whether judging the body may take a while: it may be large.

@@ -12,7 +12,7 @@ mod message;
 use bytes::Bytes;
 
 use self::content::{decoded, media_type, refused, trim_blanks, unsupported_coding, without_mark};
-use crate::catalog::{BodyRule, Call};
+use crate::catalog::{BodyRule, Call, MAX_MESSAGE_BYTES, MethodLimits};
 use crate::http::coding::ContentCoding;
 use crate::http::request::{Framing, Request};
 use crate::reason::{Denial, Reason};
@@ -28,6 +28,17 @@ pub struct BodyLimits {
     pub target: u64,
 }
 
+impl BodyLimits {
+    /// Those of a method, where the operator says so.
+    pub fn of(self, limits: &MethodLimits) -> Self {
+        Self {
+            message: limits.message_bytes.unwrap_or(self.message),
+            stream: limits.stream_bytes.unwrap_or(self.stream),
+            target: self.target,
+        }
+    }
+}
+
 impl Default for BodyLimits {
     fn default() -> Self {
         let target = crate::http::HeadLimits::default().target as u64;
@@ -36,7 +47,7 @@ impl Default for BodyLimits {
 }
 
 /// Most bytes that the operator may let a body have that is held whole.
-pub const MAX_HELD_BODY: u64 = 10 * 1024 * 1024;
+pub const MAX_HELD_BODY: u64 = MAX_MESSAGE_BYTES;
 /// A body of more bytes is judged off the threads that serve connections, and held within `limits.held_bytes`.
 pub(crate) const LARGE_BODY: u64 = 64 * 1024;
 /// Most bytes of an `empty_message` body: a name of 8 KiB in which every byte is escaped, and a margin.
@@ -91,7 +102,7 @@ impl BodyPlan {
 /// Where the announced length is too large already: no byte of it is waited for. 415 for a content coding other than
 /// gzip.
 pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<BodyPlan, Denial> {
-    let rule = call.body;
+    let (rule, limits) = (call.body, limits.of(&call.method.limits));
     let announced = match request.framing {
         Framing::None | Framing::Length(0) => return Ok(BodyPlan::Nothing),
         Framing::Length(length) => Some(length),

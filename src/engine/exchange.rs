@@ -53,6 +53,9 @@ impl Arrival {
     }
 }
 
+/// The reason of a probe of the health path. It is in no audit line and no metric.
+pub(super) const HEALTH_PROBED: &str = "HEALTH_PROBED";
+
 /// A request and its answer.
 #[derive(Debug)]
 pub struct Exchange {
@@ -206,7 +209,8 @@ impl Exchange {
             self.end_cancel(forwarding);
         }
         let (permit, upstream) = match &phase {
-            Phase::Answered => return,
+            // A balancer asks every second: its probes are not requests.
+            Phase::Answered | Phase::Answering(HEALTH_PROBED) => return,
             Phase::Received | Phase::Answering(_) => (None, None),
             Phase::Admitted(admitted) => (Some(admitted.permit()), None),
             Phase::Forwarding(forwarding) => {
@@ -227,7 +231,7 @@ impl Exchange {
             request_id: &self.arrival.request_id,
             revision: &self.live.snapshot.revision,
             request: self.request.as_deref(),
-            peer: self.request.as_ref().and_then(|request| request.peer).or(self.peer),
+            peer: self.request.as_ref().and_then(|request| request.peer.socket()).or(self.peer),
             trace_context: self.trace_context,
             service_of_host: service_of_host(&self.live, self.request.as_deref(), &self.trace),
             trace: &self.trace,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::json;
 
-use super::exchange::Phase;
+use super::exchange::{HEALTH_PROBED, Phase};
 use super::{Decision, Engine, Exchange};
 use crate::catalog::Exposure;
 use crate::decision::preflight;
@@ -34,6 +34,8 @@ pub enum OwnAnswer {
     Preflight(Vec<(HeaderName, HeaderValue)>),
     /// The metadata of the services on a host, as JSON (RFC 9728).
     ResourceMetadata(Bytes),
+    /// Whether a balancer should send requests here.
+    Health(bool),
 }
 
 impl OwnAnswer {
@@ -43,6 +45,7 @@ impl OwnAnswer {
             Self::Keys(_) => KEYS_PUBLISHED,
             Self::Preflight(_) => PREFLIGHT_ANSWERED,
             Self::ResourceMetadata(_) => RESOURCE_METADATA_PUBLISHED,
+            Self::Health(_) => HEALTH_PROBED,
         }
     }
 }
@@ -50,6 +53,11 @@ impl OwnAnswer {
 impl Engine {
     /// What the gate answers to this request by itself. `None` where it is to be decided.
     pub(super) fn own_answer(&self, exchange: &mut Exchange, request: &Request) -> Option<Decision> {
+        // A method that has this path goes before: nothing that policy protects is shadowed.
+        if request.is_health_probe && exchange.live.snapshot.catalog.at(&request.path).is_empty() {
+            exchange.phase = Phase::Answering(HEALTH_PROBED);
+            return Some(Decision::Answer(OwnAnswer::Health(self.is_in_service())));
+        }
         let published = published_keys(exchange, request).or_else(|| resource_metadata(exchange, request));
         let answered = published.or_else(|| {
             let answered = preflight(&exchange.live.snapshot, request)?;

@@ -21,6 +21,7 @@ pub(super) fn own(exchange: &Exchange, answer: OwnAnswer) -> ErrorResponse {
         OwnAnswer::Keys(jwks) => keys(jwks),
         OwnAnswer::Preflight(fields) => preflight(fields),
         OwnAnswer::ResourceMetadata(document) => metadata(document),
+        OwnAnswer::Health(is_in_service) => health(is_in_service),
     };
     let id = HeaderValue::from_str(&exchange.arrival.request_id).ok();
     answer.headers.extend(id.map(|id| (HeaderName::from_static(REQUEST_ID), id)));
@@ -45,6 +46,21 @@ fn metadata(document: Bytes) -> ErrorResponse {
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
     ErrorResponse { status: StatusCode::OK, headers, body: document }
+}
+
+/// The answer to a balancer's probe.
+fn health(is_in_service: bool) -> ErrorResponse {
+    let (status, text): (_, &'static [u8]) = match is_in_service {
+        true => (StatusCode::OK, b"ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, b"not in service\n"),
+    };
+    let headers = vec![
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain")),
+        (header::CONTENT_LENGTH, HeaderValue::from(text.len())),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    ErrorResponse { status, headers, body: Bytes::from_static(text) }
 }
 
 /// The keys that verify assertions, and what is said of them.

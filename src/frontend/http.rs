@@ -1,9 +1,10 @@
 //! What the connections of one listener have in common.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::engine::Engine;
-use crate::listener::{Instruments, ListenerLimits};
+use crate::http::Path;
+use crate::listener::{Instruments, ListenAddress, ListenerLimits, ListenerSettings};
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 pub(super) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -17,19 +18,24 @@ pub struct Http {
     pub(super) http2: bool,
     /// The listener's address, for log lines.
     pub(super) name: String,
-    pub(super) port: u16,
+    /// Of a listener with an IP address.
+    pub(super) port: Option<u16>,
+    /// Where it tells balancers how the gate is.
+    pub(super) health_path: Option<Arc<Path>>,
 }
 
 impl Http {
     /// Serves what `engine` admits, on the listener at `address`.
     pub fn new(
-        address: SocketAddr,
-        http2: bool,
+        address: &ListenAddress,
+        settings: &ListenerSettings,
         limits: ListenerLimits,
         instruments: Instruments,
         engine: Engine,
     ) -> Self {
-        Self { engine, limits, instruments, http2, name: address.to_string(), port: address.port() }
+        let health_path = settings.health_path.as_ref().map(|(path, _)| Arc::new(path.clone()));
+        let (http2, name, port) = (settings.http2, address.to_string(), address.port());
+        Self { engine, limits, instruments, http2, name, port, health_path }
     }
 
     /// Counts a connection that the gate has cut.

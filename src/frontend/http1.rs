@@ -8,7 +8,6 @@ mod client;
 mod connection;
 mod write;
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
@@ -22,7 +21,7 @@ use super::answer::own;
 use super::http::Http;
 use crate::engine::{Arrival, Exchange, FrontendAction};
 use crate::http::head::find_end;
-use crate::http::{Peer, RawHead, Request};
+use crate::http::{ConnectionPeer, Peer, RawHead, Request};
 use crate::listener::{Accepted, ConnectionSlot, MADE_ROOM, last_call};
 use crate::proxy::{Forwarded, forward};
 use crate::reason::{Denial, Reason};
@@ -34,7 +33,7 @@ pub(super) struct Http1<'f> {
     connection: Option<Http1Connection>,
     /// What was read of the next head.
     buffer: BytesMut,
-    peer: SocketAddr,
+    peer: ConnectionPeer,
     opened: Instant,
     /// When the first byte of the next head came.
     began: Option<Instant>,
@@ -130,7 +129,7 @@ impl<'f> Http1<'f> {
     /// Serves the request whose head is the first `end` bytes of the buffer.
     async fn exchange(&mut self, mut connection: Http1Connection, end: usize) -> Option<Http1Connection> {
         let front = self.front;
-        let mut exchange = front.engine.receive(Arrival::now(), Some(self.peer));
+        let mut exchange = front.engine.receive(Arrival::now(), self.peer.socket());
         let request = match self.request(&connection, &exchange, end) {
             Ok(request) => request,
             Err(denial) => {
@@ -164,7 +163,12 @@ impl<'f> Http1<'f> {
         let head = self.buffer.get(..end).unwrap_or_default();
         let head = RawHead::parse(head, self.front.limits.head)?;
         let channel = connection.established().map(|established| established.channel(exchange.arrival.time));
-        let peer = Peer { address: Some(self.peer), port: Some(self.front.port), channel };
+        let peer = Peer {
+            address: self.peer,
+            port: self.front.port,
+            health_path: self.front.health_path.clone(),
+            channel,
+        };
         Request::new(head, &peer, &self.front.engine.proxies())
     }
 

@@ -4,7 +4,6 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -18,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
 use super::HandoverError;
+use crate::listener::ListenAddress;
 
 /// The version of these messages. A change of their meaning changes the number.
 pub const PROTOCOL: u32 = 1;
@@ -55,11 +55,11 @@ pub(super) enum FromNew {
 }
 
 /// A socket that can be taken.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Offered {
     pub(super) purpose: Purpose,
-    pub(super) written: SocketAddr,
-    pub(super) bound: SocketAddr,
+    pub(super) written: ListenAddress,
+    pub(super) bound: ListenAddress,
 }
 
 /// The clients of a socket.

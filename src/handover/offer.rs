@@ -64,8 +64,8 @@ async fn hand_over(
     greet(stream).await?;
     let offered = sockets.iter().map(|(purpose, socket)| Offered {
         purpose: *purpose,
-        written: socket.written(),
-        bound: socket.bound(),
+        written: socket.written().clone(),
+        bound: socket.bound().clone(),
     });
     say(stream, &FromRunning::Offer(offered.collect())).await?;
     let positions = match hear(stream).await? {

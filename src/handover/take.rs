@@ -1,7 +1,6 @@
 //! The new process: takes the sockets that it is to listen on, and says when it does.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixStream;
@@ -10,7 +9,7 @@ use tokio::time::timeout_at;
 use super::HandoverError;
 use super::Upgrade;
 use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, receive, say};
-use crate::listener::ListenSocket;
+use crate::listener::{ListenAddress, ListenSocket};
 
 /// The time between two looks for an offer. So the two processes may be started in either order.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -54,7 +53,7 @@ impl Predecessor {
     /// Where the running process does not hand over what it has offered.
     pub async fn take(
         &mut self,
-        wanted: &[(Purpose, SocketAddr)],
+        wanted: &[(Purpose, ListenAddress)],
     ) -> Result<Vec<Option<ListenSocket>>, HandoverError> {
         let mut chosen = Vec::new();
         for (purpose, address) in wanted {
@@ -74,7 +73,7 @@ impl Predecessor {
             for (choice, (_, written)) in chosen.iter().zip(wanted) {
                 taken.push(match choice {
                     None => None,
-                    Some((_, offered)) => Some(listening(&self.stream, offered.bound, *written).await?),
+                    Some((_, offered)) => Some(listening(&self.stream, &offered.bound, written).await?),
                 });
             }
             Ok(taken)
@@ -137,15 +136,14 @@ pub struct Relieved {
 /// The next socket, which has to be the one that was announced.
 async fn listening(
     stream: &UnixStream,
-    bound: SocketAddr,
-    written: SocketAddr,
+    bound: &ListenAddress,
+    written: &ListenAddress,
 ) -> Result<ListenSocket, HandoverError> {
-    let socket = TcpListener::from(receive(stream).await?);
-    let listens = rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or_default();
-    if !listens || socket.local_addr().ok() != Some(bound) {
-        return Err(HandoverError::WrongSocket(bound));
+    let socket = receive(stream).await?;
+    match ListenSocket::inherited(socket, written) {
+        Ok(socket) if socket.bound() == bound => Ok(socket),
+        _ => Err(HandoverError::WrongSocket(bound.clone())),
     }
-    ListenSocket::inherited(socket, written).map_err(|_| HandoverError::WrongSocket(bound))
 }
 
 async fn connect(upgrade: &Upgrade) -> Result<UnixStream, HandoverError> {

@@ -40,12 +40,12 @@ pub fn page_origin(headers: &Headers) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{HeadLimits, RawHead, TrustedProxies};
+    use crate::http::{ConnectionPeer, HeadLimits, RawHead, TrustedProxies};
 
     fn request(method: &str, fields: &str) -> Request {
         let head = format!("{method} /v1/x HTTP/1.1\r\nHost: lab.example.com\r\n{fields}\r\n");
         let head = RawHead::parse(head.as_bytes(), HeadLimits::default()).unwrap();
-        Request::from_head(head, None, &TrustedProxies::default()).unwrap()
+        Request::from_head(head, ConnectionPeer::Unknown, &TrustedProxies::default()).unwrap()
     }
 
     #[test]

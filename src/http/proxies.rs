@@ -19,10 +19,50 @@ use crate::reason::Denial;
 pub struct TrustedProxies {
     /// Where their connections come from.
     pub networks: Vec<IpNet>,
+    /// Whether those at the other end of Unix sockets are some of them.
+    pub unix: bool,
     /// The one field that all of them write. Another one that a client writes is not read.
     pub field: HopField,
     /// The scheme of clients, where the field does not say.
     pub scheme: Option<Scheme>,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConnectionPeer {
+    /// An address.
+    Ip(SocketAddr),
+    /// A process of this machine, over a Unix socket.
+    Unix,
+    /// It is not known, as when a proxy does not say for whom it has opened a connection.
+    #[default]
+    Unknown,
+}
+
+impl ConnectionPeer {
+    /// Its address, if it has one.
+    pub fn socket(self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(address),
+            Self::Unix | Self::Unknown => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for ConnectionPeer {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl std::fmt::Display for ConnectionPeer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(formatter),
+            Self::Unix => formatter.write_str("unix"),
+            Self::Unknown => formatter.write_str("unknown"),
+        }
+    }
 }
 
 /// The field that proxies append the address of their client to.
@@ -77,22 +117,23 @@ struct Hop {
 impl TrustedProxies {
     /// Where a request over a connection from `peer` began.
     ///
+    /// # Errors
     /// 400 for a field that a trusted proxy cannot have written.
-    /// 400 for what a trusted proxy cannot have meant.
-    pub fn origin(&self, peer: Option<SocketAddr>, headers: &Headers) -> Result<ClientOrigin, Denial> {
-        let Some(peer) = peer.map(|peer| peer.ip().to_canonical()) else {
-            return Ok(ClientOrigin::default());
-        };
-        if !self.trust(peer) {
-            return Ok(ClientOrigin { address: Some(peer), scheme: None });
+    pub fn origin(&self, peer: ConnectionPeer, headers: &Headers) -> Result<ClientOrigin, Denial> {
+        let address = peer.socket().map(|address| address.ip().to_canonical());
+        if !self.trusts(peer) {
+            return Ok(ClientOrigin { address, scheme: None });
         }
         match self.field {
             HopField::XForwardedFor => {
-                let scheme = headers.one("x-forwarded-proto")?.map(scheme).transpose()?;
                 let values: Vec<&str> = headers.all("x-forwarded-for").map(text).collect::<Result<_, _>>()?;
                 let entries = values.iter().rev().flat_map(|value| value.rsplit(','));
-                let hops = entries.map(|entry| Ok(Hop { address: node(trim(entry))?, scheme }));
-                self.nearest_stranger(Hop { address: Some(peer), scheme }, hops)
+                let hops = entries.map(|entry| Ok(Hop { address: node(trim(entry))?, scheme: None }));
+                let mut passed = 0;
+                let hops = hops.inspect(|_| passed += 1);
+                let origin = self.nearest_stranger(Hop { address, scheme: None }, hops)?;
+                let scheme = listed_scheme(headers, passed)?;
+                Ok(ClientOrigin { scheme: scheme.or(origin.scheme), ..origin })
             }
             HopField::Forwarded => {
                 let mut hops = Vec::new();
@@ -100,7 +141,7 @@ impl TrustedProxies {
                     elements(text(value)?, &mut hops)?;
                 }
                 let hops = hops.into_iter().rev().map(Ok);
-                self.nearest_stranger(Hop { address: Some(peer), scheme: None }, hops)
+                self.nearest_stranger(Hop { address, scheme: None }, hops)
             }
         }
     }
@@ -121,8 +162,12 @@ impl TrustedProxies {
     }
 
     /// Whether the other end of a connection is one of them.
-    pub fn trusts(&self, peer: SocketAddr) -> bool {
-        self.trust(peer.ip().to_canonical())
+    pub fn trusts(&self, peer: ConnectionPeer) -> bool {
+        match peer {
+            ConnectionPeer::Ip(address) => self.trust(address.ip().to_canonical()),
+            ConnectionPeer::Unix => self.unix,
+            ConnectionPeer::Unknown => false,
+        }
     }
 
     fn trust(&self, address: IpAddr) -> bool {
@@ -147,8 +192,14 @@ impl Scheme {
     }
 }
 
-fn scheme(value: &HeaderValue) -> Result<Scheme, Denial> {
-    Scheme::parse(trim(text(value)?))
+/// The scheme that stands for the client in `X-Forwarded-Proto`, which proxies replace or append to. The client's entry of
+/// `X-Forwarded-For` is number `place` from the right, from 1. It has the same place here, or the leftmost one where not every
+/// proxy has appended: so what the client wrote itself is read only if no proxy wrote any.
+fn listed_scheme(headers: &Headers, place: usize) -> Result<Option<Scheme>, Denial> {
+    let values: Vec<&str> = headers.all("x-forwarded-proto").map(text).collect::<Result<_, _>>()?;
+    let entries = values.iter().rev().flat_map(|value| value.rsplit(','));
+    // All that proxies have written has to be right.
+    entries.take(place.max(1)).try_fold(None, |_, entry| Scheme::parse(trim(entry)).map(Some))
 }
 
 fn text(value: &HeaderValue) -> Result<&str, Denial> {
@@ -250,7 +301,8 @@ mod tests {
         for (name, value) in fields {
             headers.push(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        TrustedProxies { networks, field, scheme: None }.origin(Some(peer.parse().unwrap()), &headers)
+        let proxies = TrustedProxies { networks, field, ..TrustedProxies::default() };
+        proxies.origin(peer.parse::<SocketAddr>().unwrap().into(), &headers)
     }
 
     fn of_list(values: &[&str]) -> Option<IpAddr> {
@@ -278,7 +330,8 @@ mod tests {
             let found = origin(field, "203.0.113.9:1", &fields).unwrap();
             assert_eq!(found, ClientOrigin { address: ip("203.0.113.9"), scheme: None });
         }
-        let unknown = TrustedProxies::default().origin(Some(PROXY.parse().unwrap()), &Headers::default());
+        let peer = PROXY.parse::<SocketAddr>().unwrap().into();
+        let unknown = TrustedProxies::default().origin(peer, &Headers::default());
         assert_eq!(unknown.unwrap().address, ip("10.0.0.1"));
     }
 
@@ -305,7 +358,7 @@ mod tests {
             for (name, value) in fields {
                 headers.push(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
             }
-            proxies.origin(Some(peer.parse().unwrap()), &headers).unwrap().scheme
+            proxies.origin(peer.parse::<SocketAddr>().unwrap().into(), &headers).unwrap().scheme
         };
         assert_eq!(scheme(PROXY, &[]), Some(Scheme::Https));
         assert_eq!(scheme(PROXY, &[("x-forwarded-for", "192.0.2.1")]), Some(Scheme::Https));
@@ -337,12 +390,65 @@ mod tests {
             let fields = [("x-forwarded-for", value)];
             assert!(origin(HopField::XForwardedFor, PROXY, &fields).is_err(), "{value:?}");
         }
-        for value in ["gopher", "https, http", ""] {
+        for value in ["gopher", "https, gopher", "https,", ""] {
             let fields = [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", value)];
             assert!(origin(HopField::XForwardedFor, PROXY, &fields).is_err(), "{value:?}");
         }
-        let twice = [("x-forwarded-proto", "https"), ("x-forwarded-proto", "https")];
-        assert!(origin(HopField::XForwardedFor, PROXY, &twice).is_err());
+    }
+
+    /// Each proxy may append the scheme of its own client, or write one for all.
+    #[test]
+    fn the_scheme_of_the_client_stands_where_its_address_stands() {
+        let scheme = |addresses: &str, schemes: &[&str]| {
+            let mut fields = vec![("x-forwarded-for", addresses)];
+            fields.extend(schemes.iter().map(|value| ("x-forwarded-proto", *value)));
+            origin(HopField::XForwardedFor, PROXY, &fields).unwrap().scheme
+        };
+        let (http, https) = (Some(Scheme::Http), Some(Scheme::Https));
+        assert_eq!(scheme("192.0.2.1, 10.0.0.2", &["https, http"]), https);
+        assert_eq!(scheme("192.0.2.1, 10.0.0.2", &["https", "http"]), https, "lines are one list");
+        assert_eq!(scheme("192.0.2.1, 10.0.0.2", &["HTTPS"]), https, "one for all");
+        assert_eq!(scheme("192.0.2.1, 10.0.0.2, 10.0.0.3", &["https, http"]), https, "one has not appended");
+        assert_eq!(scheme("192.0.2.1", &["https, http"]), http, "the client wrote the first");
+        assert_eq!(scheme("10.0.0.9, 192.0.2.1, 10.0.0.2", &["https, http, http"]), http, "so it did here");
+        assert_eq!(scheme("192.0.2.1", &["gopher, http"]), http, "what the client wrote is not read");
+        assert_eq!(scheme("192.0.2.1", &[]), None);
+        let alone = [("x-forwarded-proto", "http, https")];
+        assert_eq!(origin(HopField::XForwardedFor, PROXY, &alone).unwrap().scheme, https, "the proxy's own");
+    }
+
+    /// Google's external load balancers append two addresses: the client's and their own.
+    #[test]
+    fn the_load_balancer_of_google_appends_two_addresses() {
+        let networks = ["35.191.0.0/16", "130.211.0.0/22", "203.0.113.7/32"];
+        let networks = networks.map(|network| network.parse().unwrap()).to_vec();
+        let proxies = TrustedProxies { networks, ..TrustedProxies::default() };
+        let client = |value: &str| {
+            let mut headers = Headers::default();
+            headers.push(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_str(value).unwrap());
+            let peer = "35.191.8.9:4000".parse::<SocketAddr>().unwrap();
+            proxies.origin(peer.into(), &headers).unwrap().address
+        };
+        assert_eq!(client("192.0.2.1,203.0.113.7"), ip("192.0.2.1"));
+        assert_eq!(
+            client("198.51.100.1,203.0.113.7, 192.0.2.1,203.0.113.7"),
+            ip("192.0.2.1"),
+            "it wrote the rest"
+        );
+    }
+
+    #[test]
+    fn a_unix_socket_is_trusted_if_it_is_named_and_an_unknown_peer_never_is() {
+        let mut headers = Headers::default();
+        headers.push(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static("192.0.2.1"));
+        for (unix, peer, address) in [
+            (true, ConnectionPeer::Unix, ip("192.0.2.1")),
+            (false, ConnectionPeer::Unix, None),
+            (true, ConnectionPeer::Unknown, None),
+        ] {
+            let proxies = TrustedProxies { unix, ..TrustedProxies::default() };
+            assert_eq!(proxies.origin(peer, &headers).unwrap().address, address, "{unix} {peer}");
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! A request in the one form in which it is judged and from which it is sent.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
@@ -11,7 +10,7 @@ use super::channel::Channel;
 use super::head::RawHead;
 use super::headers::Headers;
 use super::path::Path;
-use super::proxies::{ClientOrigin, Scheme, TrustedProxies};
+use super::proxies::{ClientOrigin, ConnectionPeer, Scheme, TrustedProxies};
 use super::query::Query;
 use super::version::Version;
 use super::{malformed, request_line};
@@ -60,13 +59,15 @@ pub struct Request {
     /// Whether the connection goes on after the answer, as far as the client says (RFC 9112, section 9.3).
     pub persists: bool,
     /// The other end of the connection.
-    pub peer: Option<SocketAddr>,
+    pub peer: ConnectionPeer,
     /// Where it began: at the other end of the connection, or where a trusted proxy there says.
     pub origin: ClientOrigin,
     /// The scheme of an absolute-form target or of `:scheme`. It agrees with the connection.
     pub named_scheme: Option<Scheme>,
     /// The port that the connection came in at.
     pub port: Option<u16>,
+    /// Whether it reads the health path of its listener: exactly that path, without a query, by GET or HEAD.
+    pub is_health_probe: bool,
     /// The TLS facts of the connection; `None` without TLS.
     pub channel: Option<Arc<Channel>>,
     /// The trace that it says it belongs to.
@@ -79,9 +80,11 @@ pub struct Request {
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
     /// The other end.
-    pub address: Option<SocketAddr>,
+    pub address: ConnectionPeer,
     /// The port that it came in at.
     pub port: Option<u16>,
+    /// The path at which its listener tells balancers how the gate is; `None` for none.
+    pub health_path: Option<Arc<Path>>,
     /// What TLS says of it; `None` where there is none.
     pub channel: Option<Arc<Channel>>,
 }
@@ -106,18 +109,15 @@ impl Request {
             }
             Version::Http10 | Version::Http11 => Self::from_head(head, peer.address, proxies)?,
         };
-        Self { port: peer.port, ..request }.over(peer.channel.clone(), proxies)
+        let is_health_probe = peer.health_path.as_ref().is_some_and(|path| request.reads(path));
+        Self { port: peer.port, is_health_probe, ..request }.over(peer.channel.clone(), proxies)
     }
 
     /// Judges an HTTP/1 head.
     ///
     /// # Errors
     /// 400 for every class that docs/security.md, "What is refused", lists.
-    pub fn from_head(
-        head: RawHead,
-        peer: Option<SocketAddr>,
-        proxies: &TrustedProxies,
-    ) -> Result<Self, Denial> {
+    pub fn from_head(head: RawHead, peer: ConnectionPeer, proxies: &TrustedProxies) -> Result<Self, Denial> {
         let RawHead { method, target, version, headers, .. } = head;
         let host_field = match headers.one("host")? {
             Some(value) => value.clone(),
@@ -137,7 +137,7 @@ impl Request {
             }
         };
         let origin = proxies.origin(peer, &headers)?;
-        let is_from_proxy = peer.is_some_and(|peer| proxies.trusts(peer));
+        let is_from_proxy = proxies.trusts(peer);
         let request =
             Self::assemble(version, method, host_field, origin_form, headers, framing, is_from_proxy)?;
         Ok(Self { persists, peer, origin, named_scheme, ..request })
@@ -152,7 +152,7 @@ impl Request {
         authority: Option<&str>,
         path_and_query: &str,
         headers: Headers,
-        peer: Option<SocketAddr>,
+        peer: ConnectionPeer,
         proxies: &TrustedProxies,
     ) -> Result<Self, Denial> {
         if let Some((name, _)) = headers.iter().find(|(name, _)| is_connection_specific(name.as_str())) {
@@ -181,7 +181,7 @@ impl Request {
         let framing = Framing::Stream(content_length(&headers)?);
         refuse_content(&method, framing)?;
         let origin = proxies.origin(peer, &headers)?;
-        let is_from_proxy = peer.is_some_and(|peer| proxies.trusts(peer));
+        let is_from_proxy = proxies.trusts(peer);
         let request =
             Self::assemble(Version::Http2, method, authority, origin_form, headers, framing, is_from_proxy)?;
         Ok(Self { peer, origin, ..request })
@@ -226,10 +226,11 @@ impl Request {
             headers,
             framing,
             persists: true,
-            peer: None,
+            peer: ConnectionPeer::Unknown,
             origin: ClientOrigin::default(),
             named_scheme: None,
             port: None,
+            is_health_probe: false,
             channel: None,
             trace,
             client_request_id,
@@ -241,7 +242,7 @@ impl Request {
     /// # Errors
     /// 400 where it names a scheme that this connection does not have.
     pub fn over(self, channel: Option<Arc<Channel>>, proxies: &TrustedProxies) -> Result<Self, Denial> {
-        let from_trusted_proxy = self.peer.is_some_and(|peer| proxies.trusts(peer));
+        let from_trusted_proxy = proxies.trusts(self.peer);
         request_line::fit_scheme(self.named_scheme, channel.is_some(), from_trusted_proxy)?;
         Ok(Self { channel, ..self })
     }
@@ -252,6 +253,12 @@ impl Request {
             None => Cow::Borrowed(self.path.as_str()),
             Some(query) => Cow::Owned(format!("{}?{query}", self.path.as_str())),
         }
+    }
+
+    /// Whether it reads exactly this path.
+    fn reads(&self, path: &Path) -> bool {
+        let is_read = matches!(self.method, Method::GET | Method::HEAD) && self.overridden.is_none();
+        is_read && self.target() == path.as_str()
     }
 
     /// The method as it was sent.

@@ -18,7 +18,7 @@ pub(crate) fn trusted_proxies(node: &Node, report: &mut Report) -> TrustedProxie
         return proxies;
     };
     if let Some(node) = fields.required("addresses", report) {
-        proxies.networks = networks(node, report);
+        (proxies.networks, proxies.unix) = peers(node, report);
     }
     let written = [("x-forwarded-for", HopField::XForwardedFor), ("forwarded", HopField::Forwarded)];
     let field = |node: &Node, report: &mut Report| choice(node, &written, report);
@@ -30,16 +30,18 @@ pub(crate) fn trusted_proxies(node: &Node, report: &mut Report) -> TrustedProxie
     proxies
 }
 
-fn networks(node: &Node, report: &mut Report) -> Vec<IpNet> {
+/// The proxies that are named: the networks of their addresses, and whether those at the other end of Unix sockets are.
+pub(crate) fn peers(node: &Node, report: &mut Report) -> (Vec<IpNet>, bool) {
     let items = node.strings(report);
     if items.is_empty() {
         report
             .error(&node.span, "no proxy is named")
-            .help("leave `trusted_proxies` out where clients connect to the gate themselves");
+            .help("leave the section out where clients connect to the gate themselves");
     }
-    let mut networks = Vec::new();
+    let (mut networks, mut unix) = (Vec::new(), false);
     for (text, item) in items {
         match network(text) {
+            None if text == "unix" => unix = true,
             Some(network) if network.prefix_len() == 0 => {
                 report
                     .error(&item.span, "every client would be trusted")
@@ -52,13 +54,13 @@ fn networks(node: &Node, report: &mut Report) -> Vec<IpNet> {
             }
             Some(network) => networks.push(network),
             None => {
-                report
-                    .error(&item.span, format!("`{text}` is not an address or a network"))
-                    .help("write `10.0.0.7`, `10.0.0.0/8` or `2001:db8::/32`");
+                report.error(&item.span, format!("`{text}` is not an address or a network")).help(
+                    "write `10.0.0.7`, `10.0.0.0/8` or `2001:db8::/32`; or `unix` for all Unix sockets",
+                );
             }
         }
     }
-    networks
+    (networks, unix)
 }
 
 /// A network, or an address as the network of it alone.

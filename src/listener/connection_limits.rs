@@ -63,15 +63,11 @@ impl ConnectionLimits {
         self.most
     }
 
-    pub(super) fn admit(&self, address: IpAddr) -> Result<ConnectionSlot, ExceededLimit> {
-        let network = network(address);
+    /// Admits a connection from `address`; `None` where that is not the client's: its proxy has many clients.
+    pub(super) fn admit(&self, address: Option<IpAddr>) -> Result<ConnectionSlot, ExceededLimit> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = slots.by_network.get(&network).map_or(0, |here| here.taken);
-        if here >= self.most_per_address {
-            self.complain(ExceededLimit::Address, address);
-            if !slots.make_room(Some(network)) {
-                return Err(ExceededLimit::Address);
-            }
+        if let Some(address) = address {
+            self.room_for(address, &mut slots)?;
         }
         if slots.taken.len() >= self.most {
             self.complain(ExceededLimit::Total, address);
@@ -81,14 +77,41 @@ impl ConnectionLimits {
         }
         let number = slots.next;
         slots.next += 1;
-        slots.by_network.entry(network).or_default().taken += 1;
-        let state = Arc::new(SlotState::new(network, self.since));
+        let state = Arc::new(SlotState::new(self.since));
+        if let Some(address) = address {
+            slots.count(&state, network(address));
+        }
         slots.taken.insert(number, state.clone());
         Ok(ConnectionSlot::new(number, state, self.slots.clone(), self.windows.clone()))
     }
 
+    /// Counts an admitted connection for the client that its proxy has named.
+    pub(super) fn admit_client(&self, slot: &ConnectionSlot, address: IpAddr) -> Result<(), ExceededLimit> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        self.room_for(address, &mut slots)?;
+        let (number, state) = slot.counted();
+        // Another connection may have its place by now.
+        if slots.taken.contains_key(&number) {
+            slots.count(state, network(address));
+        }
+        Ok(())
+    }
+
+    /// Makes room for one more connection from an address.
+    fn room_for(&self, address: IpAddr, slots: &mut ConnectionSlots) -> Result<(), ExceededLimit> {
+        let network = network(address);
+        let here = slots.by_network.get(&network).map_or(0, |here| here.taken);
+        if here >= self.most_per_address {
+            self.complain(ExceededLimit::Address, Some(address));
+            if !slots.make_room(Some(network)) {
+                return Err(ExceededLimit::Address);
+            }
+        }
+        Ok(())
+    }
+
     /// Tells the operator that a limit is reached, though not of each connection.
-    fn complain(&self, limit: ExceededLimit, address: IpAddr) {
+    fn complain(&self, limit: ExceededLimit, address: Option<IpAddr>) {
         let [of_total, of_address] = &*self.complaints;
         let (complaint, most) = match limit {
             ExceededLimit::Total => (of_total, self.most),
@@ -98,7 +121,7 @@ impl ConnectionLimits {
             tracing::warn!(
                 limit = limit.label(),
                 most,
-                %address,
+                address = address.map(tracing::field::display),
                 "too many connections: an idle one is closed for each further one, or the further one is"
             );
         }
@@ -124,8 +147,8 @@ mod tests {
         })
     }
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
     }
 
     #[test]
@@ -148,7 +171,7 @@ mod tests {
         let admission = admission(1, 1);
         let _slot = admission.admit(ip("192.0.2.1")).unwrap();
         for last in 2..100 {
-            assert!(admission.admit(IpAddr::from([192, 0, 2, last])).is_err());
+            assert!(admission.admit(Some(IpAddr::from([192, 0, 2, last]))).is_err());
         }
         assert_eq!(admission.slots.lock().unwrap().by_network.len(), 1);
     }
@@ -196,6 +219,22 @@ mod tests {
         for text in ["2001:db8::2", "2001:db8:0:1:ffff::", "192.0.2.1"] {
             assert_eq!(admission.admit(ip(text)).unwrap_err(), ExceededLimit::Address, "{text}");
         }
+    }
+
+    /// The proxy's own address has no limit; each of its clients has one.
+    #[test]
+    fn connections_behind_a_proxy_count_for_their_clients() {
+        let admission = admission(3, 1);
+        let (one, two) = (ip("192.0.2.1").unwrap(), ip("192.0.2.2").unwrap());
+        let slots: Vec<_> = (0..3).map(|_| admission.admit(None).unwrap()).collect();
+        assert_eq!(admission.admit(None).unwrap_err(), ExceededLimit::Total);
+        admission.admit_client(&slots[0], one).unwrap();
+        assert_eq!(admission.admit_client(&slots[1], one).unwrap_err(), ExceededLimit::Address);
+        admission.admit_client(&slots[1], two).unwrap();
+        assert_eq!(admission.slots.lock().unwrap().by_network.len(), 2);
+        drop(slots);
+        let slots = admission.slots.lock().unwrap();
+        assert_eq!((slots.taken.len(), slots.by_network.len()), (0, 0));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -44,7 +44,8 @@ pub(crate) struct ConnectionSlot {
 /// The state of the connection that has a place.
 #[derive(Debug)]
 pub(super) struct SlotState {
-    pub(super) network: IpAddr,
+    /// Where its client is; empty while that is not known.
+    network: OnceLock<IpAddr>,
     /// Milliseconds of [`since`](Self::since) from which on it may be closed; or [`BUSY`], or [`GONE`].
     idle: AtomicU64,
     since: Instant,
@@ -54,15 +55,26 @@ pub(super) struct SlotState {
 
 impl SlotState {
     /// Of a connection that comes now, on a clock that began at `since`.
-    pub(super) fn new(network: IpAddr, since: Instant) -> Self {
+    pub(super) fn new(since: Instant) -> Self {
         let idle = AtomicU64::new(millis(since.elapsed() + FIRST_WORD));
-        Self { network, idle, since, ever_allowed: AtomicBool::new(false), put_out: Notify::new() }
+        Self {
+            network: OnceLock::new(),
+            idle,
+            since,
+            ever_allowed: AtomicBool::new(false),
+            put_out: Notify::new(),
+        }
     }
 
     /// Since when it may be closed, if it may be now: first those that never had an allowed request, then the others.
     pub(super) fn may_go(&self, now: Instant) -> Option<(bool, u64)> {
         let from = self.idle.load(Ordering::Acquire);
         (from <= millis(now - self.since)).then(|| (self.ever_allowed.load(Ordering::Relaxed), from))
+    }
+
+    /// Says where its client is, once.
+    pub(super) fn belongs_to(&self, network: IpAddr) {
+        let _ = self.network.set(network);
     }
 
     /// Closes it, unless a request has begun since it was looked at.
@@ -121,6 +133,13 @@ impl ConnectionSlot {
     }
 }
 
+impl ConnectionSlot {
+    /// Its state and its number, for those that count it.
+    pub(super) fn counted(&self) -> (u64, &Arc<SlotState>) {
+        (self.number, &self.state)
+    }
+}
+
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).leave(self.number);
@@ -146,14 +165,21 @@ pub(super) struct Here {
 }
 
 impl ConnectionSlots {
+    /// Counts a connection for the network of its client.
+    pub(super) fn count(&mut self, state: &SlotState, network: IpAddr) {
+        state.belongs_to(network);
+        self.by_network.entry(network).or_default().taken += 1;
+    }
+
     /// Gives a place back, unless another connection has it already.
     fn leave(&mut self, number: u64) {
         let Some(state) = self.taken.remove(&number) else { return };
-        if let Some(here) = self.by_network.get_mut(&state.network) {
+        let Some(network) = state.network.get() else { return };
+        if let Some(here) = self.by_network.get_mut(network) {
             here.taken = here.taken.saturating_sub(1);
             if here.taken == 0 {
                 // The table never has more entries than there are connections.
-                self.by_network.remove(&state.network);
+                self.by_network.remove(network);
             }
         }
     }
@@ -169,7 +195,8 @@ impl ConnectionSlots {
         if in_vain.is_some_and(|searched| now - searched < SEARCH_AGAIN) {
             return false;
         }
-        let of_network = |state: &SlotState| network.is_none_or(|network| network == state.network);
+        let of_network =
+            |state: &SlotState| network.is_none_or(|network| state.network.get() == Some(&network));
         let mut idle: Vec<((bool, u64), u64)> = self
             .taken
             .iter()

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio_rustls::rustls::Error;
 
+use super::client_socket::ClientSocket;
 use super::stream::ClientStream;
 use crate::clock;
 use crate::tls::{Established, ServerTls};
@@ -81,13 +82,13 @@ impl HandshakeError {
 
 /// Does the handshake, or says why it failed, in words for the log.
 pub(super) async fn shake_hands(
-    tcp: tokio::net::TcpStream,
+    socket: ClientSocket,
     rules: &Arc<ArcSwap<ServerTls>>,
     deadline: Instant,
     write_timeout: Duration,
 ) -> Result<ClientStream, (HandshakeError, String)> {
     let tls = rules.load_full();
-    match tokio::time::timeout_at(deadline.into(), tls.acceptor().accept(tcp)).await {
+    match tokio::time::timeout_at(deadline.into(), tls.acceptor().accept(socket)).await {
         Ok(Ok(mut stream)) => {
             // Bytes that TLS holds back count as taken only once all of them are: at most one record, so that progress of a
             // slow client is seen.

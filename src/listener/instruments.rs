@@ -5,6 +5,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use super::connection_limits::ExceededLimit;
 use super::flood::Flood;
 use super::handshake::HandshakeError;
+use super::proxy_protocol::HeaderError;
 use crate::metrics::{Registry, counters, gauge, gauges, whole};
 
 /// The outcome of a handshake that succeeded.
@@ -59,7 +60,7 @@ impl Instruments {
             refused: counters(
                 registry,
                 "opgate_connections_refused_total",
-                "Connections that were closed before a request: beyond a limit, or without a TLS handshake.",
+                "Connections that were closed before a request: beyond a limit, without a TLS handshake, or without a header of the PROXY protocol where there has to be one.",
                 &["reason"],
             )?,
             cut: counters(
@@ -80,7 +81,8 @@ impl Instruments {
 
     fn refusals() -> impl Iterator<Item = &'static str> {
         let limits = ExceededLimit::ALL.map(ExceededLimit::label);
-        limits.into_iter().chain(HandshakeError::ALL.map(HandshakeError::label))
+        let handshakes = HandshakeError::ALL.map(HandshakeError::label);
+        limits.into_iter().chain(handshakes).chain(HeaderError::ALL.map(HeaderError::label))
     }
 
     /// The instruments of a listener; `secured` where it speaks TLS. All its series are there from then on.

@@ -1,26 +1,40 @@
 //! What the file says of connections: the `listeners`, and the bounds of what one client's connections take.
 
-use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::diagnostic::Report;
-use crate::document::scalar::{count, duration, set, socket_address};
-use crate::document::{Fields, Node, Spelling};
+use super::address::ListenAddress;
+use super::client_socket::TcpKeepAlive;
+use super::proxy_protocol::ProxyProtocol;
+use super::socket::SocketOptions;
+use crate::diagnostic::{Report, Span};
+use crate::document::location::located;
+use crate::document::scalar::{count, duration, set};
+use crate::document::{Fields, Node, Spelling, Value};
 use crate::http::head::HeadLimits;
+use crate::http::settings::peers;
 use crate::tls::ListenerTls;
 use crate::tls::settings::{self as tls, ReadListenerTls};
 
 /// A socket that clients connect to.
 #[derive(Clone, Debug)]
 pub struct ListenerSettings {
-    /// Address and port; port 0 takes a free one.
-    pub address: SocketAddr,
+    /// Address and port, of which port 0 takes a free one; or the path of a Unix socket.
+    pub address: ListenAddress,
+    /// How its socket is made.
+    pub socket: SocketOptions,
     /// Whether HTTP/2 is spoken beside HTTP/1.1: agreed on by ALPN, or with prior knowledge where there is no TLS.
     pub http2: bool,
     /// The TLS settings; `None` for plain text.
     pub tls: Option<ListenerTls>,
+    /// The proxies that say ahead of each connection whose it is; `None` where clients connect by themselves.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// How clients are found that are gone without a word; `None` where they are not looked for.
+    pub keep_alive: Option<TcpKeepAlive>,
+    /// Where balancers ask how the gate is, and where that is written; `None` for nowhere.
+    pub health_path: Option<(crate::http::Path, Span)>,
 }
 
 /// Bounds of connections, and of what is read from them and written to them.
@@ -48,7 +62,9 @@ pub struct ListenerLimits {
     pub connections_per_address: usize,
     /// After which a connection takes no more requests.
     pub connection_lifetime: Duration,
-    /// From SIGTERM until connections are cut.
+    /// From SIGTERM until listeners close: balancers are told meanwhile.
+    pub drain_delay: Duration,
+    /// From the end of that until connections are cut.
     pub grace_period: Duration,
 }
 
@@ -66,6 +82,7 @@ impl Default for ListenerLimits {
             connections: 10_000,
             connections_per_address: 1_000,
             connection_lifetime: Duration::from_secs(3600),
+            drain_delay: Duration::ZERO,
             grace_period: Duration::from_secs(30),
         }
     }
@@ -95,6 +112,11 @@ impl ListenerLimits {
         set(fields, "connections", &mut self.connections, connections, report);
         set(fields, "connections_per_address", &mut self.connections_per_address, connections, report);
         set(fields, "connection_lifetime", &mut self.connection_lifetime, duration, report);
+        let delay = |node: &Node, report: &mut Report| match &node.value {
+            Value::String(text) if text == "0s" => Some(Duration::ZERO),
+            _ => duration(node, report),
+        };
+        set(fields, "drain_delay", &mut self.drain_delay, delay, report);
         set(fields, "grace_period", &mut self.grace_period, duration, report);
     }
 }
@@ -102,7 +124,7 @@ impl ListenerLimits {
 /// A listener, as far as it is good.
 #[derive(Debug)]
 pub(crate) struct ReadListener {
-    address: Option<SocketAddr>,
+    address: Option<ListenAddress>,
     whole: Option<ListenerSettings>,
     /// Its `tls`, where the rest is good.
     tls: Option<ReadListenerTls>,
@@ -148,27 +170,158 @@ pub(crate) fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<Re
     if items.is_empty() {
         report.error(&node.span, "there is no listener").help("add one: `- address: 127.0.0.1:8080`");
     }
-    let listener = |item: &Node| {
-        let mut fields = item.fields("a listener", Spelling::Exact, report)?;
-        let address = fields.required("address", report).and_then(|node| socket_address(node, report));
-        let http2 = fields.optional("http2").and_then(|node| node.boolean(report)).unwrap_or(true);
-        let tls = fields.optional("tls").map(|node| tls::listener(node, base, http2, report));
-        let mut unknown = Report::new();
-        fields.finish(&mut unknown);
-        let is_known = !unknown.is_fatal();
-        report.absorb(unknown);
-        // The listener must not serve without the TLS that is written.
-        let (read, whole_tls) = match tls {
-            None => (None, Some(None)),
-            Some(None) => (None, None),
-            Some(Some(mut read)) => {
-                let whole = read.whole.take();
-                (Some(read), whole.map(Some))
-            }
-        };
-        let whole = address.zip(whole_tls).filter(|_| is_known);
-        let whole = whole.map(|(address, tls)| ListenerSettings { address, http2, tls });
-        Some(ReadListener { address, whole, tls: read.filter(|_| is_known) })
+    items.iter().filter_map(|item| listener(item, base, report)).collect()
+}
+
+fn listener(item: &Node, base: &Path, report: &mut Report) -> Option<ReadListener> {
+    let mut fields = item.fields("a listener", Spelling::Exact, report)?;
+    let address = fields.required("address", report).and_then(|node| address(node, base, report));
+    let http2 = fields.optional("http2").and_then(|node| node.boolean(report)).unwrap_or(true);
+    let tls = fields.optional("tls").map(|node| tls::listener(node, base, http2, report));
+    // What this is about must not be served without: a mistake in it is one of the whole.
+    let mut own = Report::new();
+    let socket = socket_options(&mut fields, address.as_ref(), &mut own);
+    let proxy_protocol = fields.optional("proxy_protocol").map(|node| proxy_protocol(node, &mut own));
+    let keep_alive = fields.optional("tcp_keep_alive").map(|node| keep_alive(node, &mut own));
+    let health_path = fields.optional("health_path").and_then(|node| health_path(node, &mut own));
+    fields.finish(&mut own);
+    let is_known = !own.is_fatal();
+    report.absorb(own);
+    // The listener must not serve without the TLS that is written.
+    let (read, whole_tls) = match tls {
+        None => (None, Some(None)),
+        Some(None) => (None, None),
+        Some(Some(mut read)) => {
+            let whole = read.whole.take();
+            (Some(read), whole.map(Some))
+        }
     };
-    items.iter().filter_map(listener).collect()
+    let whole = address.clone().zip(whole_tls).filter(|_| is_known);
+    let whole = whole.map(|(address, tls)| ListenerSettings {
+        address,
+        socket,
+        http2,
+        tls,
+        proxy_protocol,
+        keep_alive,
+        health_path,
+    });
+    Some(ReadListener { address, whole, tls: read.filter(|_| is_known) })
+}
+
+/// The longest path of a Unix socket (unix(7)).
+const LONGEST_PATH: usize = 107;
+
+fn address(node: &Node, base: &Path, report: &mut Report) -> Option<ListenAddress> {
+    let text = node.string(report)?;
+    let path = match text.parse() {
+        Ok(ListenAddress::Unix(path)) => located(base, &path.to_string_lossy()),
+        Ok(address) => return Some(address),
+        Err(_) => {
+            report
+                .error(&node.span, format!("`{text}` is not an address to listen on"))
+                .help("write IP and port, like `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`; or `unix:/run/opgate/gate.sock`");
+            return None;
+        }
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        report
+            .error(&node.span, format!("there is no directory `{}`", folder.display()))
+            .help("paths are relative to the configuration file; the directory must be there, the socket is made in it");
+        return None;
+    }
+    if path.as_os_str().as_bytes().len() > LONGEST_PATH {
+        report
+            .error(&node.span, format!("the path of a socket has at most {LONGEST_PATH} bytes"))
+            .help("choose a shorter one, for example below /run");
+        return None;
+    }
+    Some(ListenAddress::Unix(path))
+}
+
+fn socket_options(
+    fields: &mut Fields<'_>,
+    address: Option<&ListenAddress>,
+    report: &mut Report,
+) -> SocketOptions {
+    let mut options = SocketOptions::default();
+    if let Some(node) = fields.optional("ipv6_only") {
+        options.ipv6_only = node.boolean(report).unwrap_or_default();
+        if matches!(address, Some(ListenAddress::Unix(_)))
+            || matches!(address, Some(ListenAddress::Ip(address)) if address.is_ipv4())
+        {
+            report
+                .error(&node.span, "`ipv6_only` is for an address of IPv6")
+                .help("leave it out, or listen on one: `[::]:8080` takes clients of IPv4 as well without it");
+        }
+    }
+    if let Some(node) = fields.optional("mode") {
+        options.mode = mode(node, report);
+        if matches!(address, Some(ListenAddress::Ip(_))) {
+            report
+                .error(&node.span, "`mode` is for a Unix socket")
+                .help("leave it out, or listen on one: `address: unix:/run/opgate/gate.sock`");
+        }
+    }
+    options
+}
+
+/// `'0660'`, as chmod takes it.
+fn mode(node: &Node, report: &mut Report) -> Option<u32> {
+    let text = node.string(report)?;
+    let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    if mode.is_none() {
+        report
+            .error(&node.span, format!("`{text}` is not a mode"))
+            .help("write three octal digits with quotes, as for chmod: '0660' lets the group connect");
+    }
+    mode
+}
+
+fn health_path(node: &Node, report: &mut Report) -> Option<(crate::http::Path, Span)> {
+    let text = node.string(report)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');
+    let path = crate::http::Path::parse(text).ok().filter(|_| text.len() > 1 && text.bytes().all(plain));
+    if path.is_none() {
+        report
+            .error(&node.span, format!("`{text}` is not a path to be asked at"))
+            .help("write letters, digits, `-`, `.`, `_` and `~` between slashes: `/healthz`");
+    }
+    Some((path?, node.span.clone()))
+}
+
+fn proxy_protocol(node: &Node, report: &mut Report) -> ProxyProtocol {
+    let mut trusted = ProxyProtocol::default();
+    let Some(mut fields) = node.fields("`proxy_protocol`", Spelling::Exact, report) else { return trusted };
+    if let Some(node) = fields.required("addresses", report) {
+        (trusted.networks, trusted.unix) = peers(node, report);
+    }
+    fields.finish(report);
+    trusted
+}
+
+fn keep_alive(node: &Node, report: &mut Report) -> TcpKeepAlive {
+    let mut keep_alive = TcpKeepAlive::default();
+    let Some(mut fields) = node.fields("`tcp_keep_alive`", Spelling::Exact, report) else {
+        return keep_alive;
+    };
+    // The kernel counts seconds, in 15 bits.
+    let seconds = |node: &Node, report: &mut Report| {
+        let length = duration(node, report)?;
+        let fits = length.subsec_nanos() == 0 && length <= Duration::from_secs(32_767);
+        if !fits {
+            report.error(&node.span, "the kernel takes whole seconds, up to 32767").help("write `60s`");
+        }
+        fits.then_some(length)
+    };
+    set(&mut fields, "idle", &mut keep_alive.idle, seconds, report);
+    set(&mut fields, "interval", &mut keep_alive.interval, seconds, report);
+    let probes = |node: &Node, report: &mut Report| {
+        count(node, 127, report).and_then(|probes| u32::try_from(probes).ok())
+    };
+    set(&mut fields, "probes", &mut keep_alive.probes, probes, report);
+    fields.finish(report);
+    keep_alive
 }

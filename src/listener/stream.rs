@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::client_socket::ClientSocket;
 use super::flood::FloodGuard;
-use super::minimum_rate::{MinimumRate, UNSENT_BYTES};
+use super::minimum_rate::MinimumRate;
 use crate::tls::Established;
 
 /// How much and how long a refused client's remaining bytes are read, so that a reset does not overtake the answer.
@@ -33,26 +33,26 @@ pub(crate) struct ClientStream {
 
 #[derive(Debug)]
 enum ClientTransport {
-    Plain(TcpStream),
+    Plain(ClientSocket),
     Tls(Box<TlsSession>),
 }
 
 #[derive(Debug)]
 struct TlsSession {
-    stream: BufWriter<TlsStream<TcpStream>>,
+    stream: BufWriter<TlsStream<ClientSocket>>,
     established: Arc<Established>,
     http2: bool,
 }
 
 impl ClientStream {
     /// A connection without TLS, whose client takes what it is sent within `write_timeout`.
-    pub(crate) fn plain(tcp: TcpStream, write_timeout: Duration) -> Self {
-        Self::over(ClientTransport::Plain(tcp), write_timeout)
+    pub(crate) fn plain(socket: ClientSocket, write_timeout: Duration) -> Self {
+        Self::over(ClientTransport::Plain(socket), write_timeout)
     }
 
     /// A connection whose handshake is over.
     pub(crate) fn tls(
-        stream: TlsStream<TcpStream>,
+        stream: TlsStream<ClientSocket>,
         established: Established,
         write_timeout: Duration,
     ) -> Self {
@@ -107,13 +107,6 @@ impl ClientStream {
         // The connection is over, whether or not the client gets it in time.
         let _ = tokio::time::timeout(LINGER, AsyncWriteExt::shutdown(self)).await;
     }
-}
-
-/// Bounds what the kernel holds unsent for a client.
-pub(super) fn bound_unsent(tcp: &TcpStream) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)?;
-    Ok(())
 }
 
 impl ClientTransport {

@@ -57,7 +57,9 @@ impl Exchange {
     /// # Errors
     /// Where there are too many, or they come too late.
     pub(super) fn passes(&mut self, length: usize, ends: bool) -> Result<(), Denial> {
-        let limit = self.engine().limits().body.stream;
+        let limits = self.engine().limits().body;
+        let limit =
+            self.permit().map_or(limits.stream, |permit| limits.of(&permit.call().method.limits).stream);
         let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
         let Some(attempted) = &mut forwarding.attempt else { return Err(no_permit()) };
         attempted.passed = attempted.passed.saturating_add(length as u64);

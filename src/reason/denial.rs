@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::called::{CalledService, GOOGLES_REALM};
 use super::{Challenge, OPGATE, PROOF_ALGORITHMS, Reason};
@@ -20,6 +21,7 @@ struct Inner {
     violations: Vec<FieldViolation>,
     domain: Option<String>,
     allow: Option<String>,
+    retry_after: Option<String>,
     scopes: Option<String>,
     over_dpop: bool,
     proof_nonce: Option<String>,
@@ -79,6 +81,7 @@ impl Denial {
             violations: Vec::new(),
             domain: None,
             allow: None,
+            retry_after: None,
             scopes: None,
             over_dpop: false,
             proof_nonce: None,
@@ -128,6 +131,13 @@ impl Denial {
     /// The methods of the `Allow` header (RFC 9110, section 10.2.1), comma-separated.
     pub fn allow(mut self, methods: impl Into<String>) -> Self {
         self.0.allow = Some(methods.into());
+        self
+    }
+
+    /// When it is worth to ask again: `Retry-After`, in whole seconds (RFC 9110, section 10.2.3). Only where the gate knows.
+    pub fn retry_after(mut self, time: Duration) -> Self {
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        self.0.retry_after = Some(seconds.max(1).to_string());
         self
     }
 
@@ -222,6 +232,11 @@ impl Denial {
             _ => of_the_table,
         };
         self.0.domain.as_deref().unwrap_or(otherwise)
+    }
+
+    /// The value of `Retry-After`.
+    pub fn retried_after(&self) -> Option<&str> {
+        self.0.retry_after.as_deref()
     }
 
     /// The `Allow` header's value.

@@ -184,8 +184,12 @@ pub(super) fn files(origin: &ConfigSource, config: &Config) -> Vec<PathBuf> {
 /// The settings that differ from those that the process was started with, and that a reload does not apply.
 pub(super) fn waiting_for_restart(started: &Config, now: &Config) -> Vec<&'static str> {
     let listeners = |config: &Config| {
-        let listener =
-            |listener: &ListenerSettings| (listener.address, listener.http2, listener.tls.is_some());
+        let listener = |listener: &ListenerSettings| {
+            let health_path = listener.health_path.as_ref().map(|(path, _)| path.as_str().to_owned());
+            let ListenerSettings { address, socket, http2, tls, proxy_protocol, keep_alive, .. } =
+                listener.clone();
+            (address, socket, http2, tls.is_some(), proxy_protocol, keep_alive, health_path)
+        };
         config.listeners.iter().map(listener).collect::<Vec<_>>()
     };
     let changed = [

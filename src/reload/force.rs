@@ -16,7 +16,7 @@ use crate::assertion::Assertions;
 use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::clock;
-use crate::config::snapshot::{check_published, pools};
+use crate::config::snapshot::{check_health_paths, check_published, pools};
 use crate::config::{Config, ConfigPart};
 use crate::decision::snapshot::{Snapshot, SnapshotTree};
 use crate::diagnostic::Report;
@@ -336,16 +336,19 @@ impl Reloader {
         self.telling.tell(ConfigPart::Policy, FaultOrigin::Tree, "deadline", Some(why), instruments);
     }
 
-    /// Reports whether the gate's own keys are published on a path of a method.
+    /// Reports whether the gate's own keys are published, or its health is told, on a path of a method.
     fn judge_published(&self, catalog: &Catalog) {
-        let mut conflict = Report::new();
-        check_published(&self.config, catalog, &mut conflict);
+        let (mut of_keys, mut of_health) = (Report::new(), Report::new());
+        check_published(&self.config, catalog, &mut of_keys);
+        check_health_paths(&self.config, catalog, &mut of_health);
         let instruments = &self.instruments;
-        if conflict.is_fatal() {
-            let why = Some(text(&conflict));
-            self.telling.tell(ConfigPart::Assertion, FaultOrigin::Tree, "policy tree", why, instruments);
-        } else {
-            self.telling.forget(ConfigPart::Assertion, FaultOrigin::Tree, instruments);
+        for (part, conflict) in [(ConfigPart::Assertion, of_keys), (ConfigPart::Tls, of_health)] {
+            if conflict.is_fatal() {
+                let why = Some(text(&conflict));
+                self.telling.tell(part, FaultOrigin::Tree, "policy tree", why, instruments);
+            } else {
+                self.telling.forget(part, FaultOrigin::Tree, instruments);
+            }
         }
     }
 

@@ -178,6 +178,17 @@ impl Telling {
         certificates.sort_unstable();
         certificates.dedup_by(|later, first| (later.usage, &later.name) == (first.usage, &first.name));
         let status = ReloadStatus::clone(&self.shared.load());
+        for renewed in &certificates {
+            let before = status
+                .certificates
+                .iter()
+                .find(|one| (one.usage, &one.name) == (renewed.usage, &renewed.name));
+            if before.is_some_and(|before| before.until != renewed.until) {
+                let until = jiff::Timestamp::try_from(renewed.until)
+                    .map_or_else(|_| String::new(), |at| at.to_string());
+                tracing::info!(name = renewed.name, until, "a certificate was renewed");
+            }
+        }
         self.shared.store(Arc::new(ReloadStatus { certificates, ..status }));
     }
 

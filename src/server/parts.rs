@@ -115,7 +115,11 @@ async fn upstreams(config: &Config, takes_over: bool) -> Result<(Lookups, Upstre
     let mut lookups = Lookups::by(clock::now);
     lookups.look_up(&config.upstreams, &config.dns);
     // A name that is not found by then is looked up again while the gate serves.
-    lookups.all_found(if takes_over { config.dns.timeout } else { LOOKUP_AT_START }).await;
+    if takes_over {
+        lookups.all_known(config.dns.timeout).await;
+    } else {
+        lookups.all_found(LOOKUP_AT_START).await;
+    }
     let upstreams = Upstreams::new(&config.upstreams, lookups.names(), None);
     if let Some((name, why)) = upstreams.faults().first() {
         return Err(StartError::Upstream { name: (*name).to_owned(), why: (*why).to_owned() });

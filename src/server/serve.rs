@@ -13,7 +13,7 @@ use super::open_files;
 use super::options::Options;
 use super::parts::Parts;
 use super::ready::wait_until_ready;
-use super::signals::{EndCause, Signals};
+use super::signals::{EndCause, Signals, Stop};
 use super::sockets::Sockets;
 use super::start_error::StartError;
 use crate::admin::{Admin, ReloadChange, ReloadReport, ReloadReporter};
@@ -77,17 +77,21 @@ pub(super) async fn serve(
     open_files::tell(parts.written, parts.config.limits);
     let announcement = Announcement::of(&sockets, options.pid_file.clone(), options.addresses_file.clone());
     let served = take_over(predecessor.take(), &announcement).await;
+    if served.is_ok() {
+        sockets.own();
+    }
     if served.as_ref().is_ok_and(|took_over| !took_over) {
         service_manager::serves(&admin.unready());
     }
     let sockets = sockets.into_purposes();
     let served = match served {
         Ok(took_over) => {
-            let announced = announce(&announcement, &admin, took_over);
+            let announced = announce(&announcement, &admin, &parts.engine, took_over);
             tokio::select! {
                 end = signals.until_end(parts.config.upgrade.as_ref(), &sockets) => {
                     if end == EndCause::Stopped {
                         service_manager::stops();
+                        leave(&parts, &admin).await?;
                     }
                     Ok(())
                 }
@@ -163,8 +167,8 @@ fn listen(parts: &Parts, sockets: &Sockets, tls: Swappable, shutdown: &watch::Re
         tracing::info!(%address, "listening");
         let instruments = parts.of_listeners.clone();
         let engine = parts.engine.clone();
-        let http = Http::new(address, settings.http2, limits, instruments.clone(), engine);
-        let listener = Listener::new(address, tls, limits, connections.clone(), instruments, http);
+        let http = Http::new(address, settings, limits, instruments.clone(), engine);
+        let listener = Listener::new(address, settings, tls, limits, connections.clone(), instruments, http);
         listeners.spawn(listener.serve(socket.clone(), shutdown.clone()));
     }
     tracing::info!(address = %sockets.admin.bound(), "admin listening");
@@ -172,6 +176,22 @@ fn listen(parts: &Parts, sockets: &Sockets, tls: Swappable, shutdown: &watch::Re
         tracing::info!(address = %explain.bound(), "explain listening");
     }
     listeners
+}
+
+/// Tells balancers that the process is about to end, and serves on until they have noticed. Another signal ends that.
+async fn leave(parts: &Parts, admin: &Admin) -> Result<(), StartError> {
+    let delay = parts.config.limits.listener.drain_delay;
+    let was_in_service = parts.engine.is_in_service();
+    admin.drain();
+    parts.engine.leave_service();
+    if delay.is_zero() || !was_in_service {
+        return Ok(());
+    }
+    tracing::info!(?delay, "leaving: balancers are told, and requests are served until they have noticed");
+    let mut again = Stop::listen()?;
+    // The time is over, or it is not to be waited for.
+    let _ = tokio::time::timeout(delay, again.received()).await;
+    Ok(())
 }
 
 /// Has the running process let go, where there is one, and says which process serves now. Gives whether there was one.
@@ -210,12 +230,18 @@ fn say_started(parts: &Parts, sockets: &Sockets, admin: &Admin) {
 }
 
 /// Says where requests are served, once they are. Ends only where that fails.
-async fn announce(announcement: &Announcement, admin: &Admin, took_over: bool) -> Result<(), StartError> {
+async fn announce(
+    announcement: &Announcement,
+    admin: &Admin,
+    engine: &Engine,
+    took_over: bool,
+) -> Result<(), StartError> {
     if !admin.unready().is_empty() {
         wait_until_ready(admin).await;
         tracing::info!("ready");
         service_manager::is_ready();
     }
+    engine.begin_service();
     or_serve_on(announcement.addresses(admin).await, took_over)?;
     std::future::pending().await
 }

@@ -1,12 +1,11 @@
 //! The sockets that are listened on: taken over from the running process, or bound.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::start_error::StartError;
 use crate::config::Config;
 use crate::handover::{Predecessor, Purpose};
-use crate::listener::ListenSocket;
+use crate::listener::{ListenAddress, ListenSocket, SocketOptions};
 
 /// Every socket of a configuration.
 pub(crate) struct Sockets {
@@ -23,27 +22,34 @@ impl Sockets {
         config: &Config,
         predecessor: Option<&mut Predecessor>,
     ) -> Result<Self, StartError> {
-        let listeners = config.listeners.iter().map(|listener| (Purpose::Listener, listener.address));
+        let listeners = config.listeners.iter().map(|listener| (Purpose::Listener, listener.address.clone()));
         // The operator names both, and the address tells which is which. Of two equal ones the first is taken first.
         let explain = config.admin.explain.as_ref().and_then(|explain| explain.address);
         let admin = std::iter::once(config.admin.address).chain(explain);
-        let wanted: Vec<_> = admin.map(|address| (Purpose::Admin, address)).chain(listeners).collect();
+        let wanted: Vec<_> = admin.map(|address| (Purpose::Admin, address.into())).chain(listeners).collect();
         let mut taken = match predecessor {
             Some(predecessor) => predecessor.take(&wanted).await?,
             None => Vec::new(),
         }
         .into_iter();
-        let mut open = |address: SocketAddr| match taken.next().flatten() {
-            Some(listening) => Ok(Arc::new(listening)),
-            None => ListenSocket::bind(address)
-                .map(Arc::new)
-                .map_err(|source| StartError::Listen { address, source }),
+        let mut open = |address: &ListenAddress, options: SocketOptions| {
+            let opened = match taken.next().flatten() {
+                Some(listening) => listening.set_mode(options).map(|()| listening),
+                None => ListenSocket::bind_with(address, options),
+            };
+            opened.map(Arc::new).map_err(|source| StartError::Listen { address: address.clone(), source })
         };
-        let admin = open(config.admin.address)?;
-        let explain = explain.map(&mut open).transpose()?;
-        let listeners =
-            config.listeners.iter().map(|listener| open(listener.address)).collect::<Result<_, _>>()?;
-        Ok(Self { admin, explain, listeners })
+        let of_admin = SocketOptions::default();
+        let admin = open(&config.admin.address.into(), of_admin)?;
+        let explain = explain.map(|address| open(&address.into(), of_admin)).transpose()?;
+        let listeners = config.listeners.iter().map(|listener| open(&listener.address, listener.socket));
+        Ok(Self { admin, explain, listeners: listeners.collect::<Result<_, _>>()? })
+    }
+
+    /// No other process accepts from them any more.
+    pub(crate) fn own(&self) {
+        let all = self.listeners.iter().chain([&self.admin]).chain(&self.explain);
+        all.for_each(|socket| socket.own());
     }
 
     /// All of them, with the purpose of each.

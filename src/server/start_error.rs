@@ -1,9 +1,9 @@
 //! Why a process could not start or go on.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::handover::HandoverError;
+use crate::listener::ListenAddress;
 use crate::signing::SigningError;
 
 /// Why the gate could not start or go on.
@@ -12,7 +12,7 @@ pub(crate) enum StartError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    Listen { address: ListenAddress, source: std::io::Error },
     #[error("cannot open the audit log ({output}): {source}")]
     Audit { output: String, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]

@@ -182,6 +182,22 @@ impl Lookups {
         // A name that is not found by then is found later.
         let _ = tokio::time::timeout(longest, all).await;
     }
+
+    /// Waits until every name has been found, and tries again those that were not, or until the time is over.
+    pub async fn all_known(&mut self, longest: Duration) {
+        let all = async {
+            loop {
+                while !self.under_way.is_empty() {
+                    self.found().await;
+                }
+                let Some(due) = self.next().filter(|_| !self.unknown().is_empty()) else { return };
+                tokio::time::sleep_until(due.into()).await;
+                self.begin_due(Instant::now());
+            }
+        };
+        // As above.
+        let _ = tokio::time::timeout(longest, all).await;
+    }
 }
 
 #[cfg(test)]

@@ -169,10 +169,14 @@ impl Client {
 
     /// Does a handshake and asks for `name` (SNI). An address is not asked for.
     pub async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        self.over(TcpStream::connect(address).await?, name).await
+    }
+
+    /// The same on a connection on which no byte of TLS was sent yet.
+    pub async fn over(&self, stream: TcpStream, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let connector = TlsConnector::from(Arc::new(self.config()));
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let handshake = async { connector.connect(name, TcpStream::connect(address).await?).await };
-        tokio::time::timeout(Duration::from_secs(10), handshake)
+        tokio::time::timeout(Duration::from_secs(10), connector.connect(name, stream))
             .await
             .expect("a handshake or its end in time")
     }

@@ -6,6 +6,7 @@
 pub mod check;
 mod explain;
 mod exports;
+mod fmt;
 mod diff;
 mod import;
 mod init;
@@ -21,6 +22,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::harness;
+use crate::schema::assert_accepted;
 
 /// A copy of the shipped files, which a test may break.
 pub struct Workspace {
@@ -97,7 +99,12 @@ impl Workspace {
     }
 
     pub fn opgate(&self, arguments: &[&str]) -> Outcome {
-        Outcome::of(self.command(arguments))
+        let outcome = Outcome::of(self.command(arguments));
+        // What is accepted is valid by the schemas too.
+        if let (["check", "--config", config], Some(0)) = (arguments, outcome.code) {
+            assert_accepted(&self.path(config), &[]);
+        }
+        outcome
     }
 
     pub fn opgate_dev(&self, arguments: &[&str]) -> Outcome {
@@ -161,11 +168,13 @@ fn every_command_has_its_help() {
             &["explain", "--help"],
             &["who-can", "--help"],
             &["what-can", "--help"],
+            &["fmt", "--help"],
             &["import", "--help"],
             &["import", "roles", "--help"],
             &["import", "openapi", "--help"],
             &["import", "grpc-gateway", "--help"],
             &["diff", "--help"],
+            &["schema", "--help"],
             &["health", "--help"],
             &["man", "--help"],
             &["completions", "--help"],

@@ -111,8 +111,8 @@ async fn a_decision_is_explained_by_the_policy_that_is_in_force_now() {
     let before = ready().await;
     tree.edit(
         "allow/projects/demo.yaml",
-        "  - user:bob@example.com\n",
-        "  - user:bob@example.com\n- role: organizations/7/roles/operationsCanceller\n  members:\n  - user:bob@example.com\n",
+        "version: 1\n",
+        "- role: organizations/7/roles/operationsCanceller\n  members:\n  - user:bob@example.com\nversion: 1\n",
     );
     gate.hang_up();
     while ready().await == before {

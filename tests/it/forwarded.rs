@@ -51,6 +51,23 @@ async fn a_trusted_proxy_is_believed_as_far_as_it_has_written() {
             "2001:db8::1",
             "https",
         ),
+        // Each proxy appends the scheme of its own client, as well as its address.
+        (
+            BELIEVED,
+            &[
+                ("x-forwarded-for", "1.1.1.1, 192.0.2.1, 10.0.0.9"),
+                ("x-forwarded-proto", "http, https, http"),
+            ],
+            "192.0.2.1",
+            "https",
+        ),
+        // As the load balancers of Google do it: the client's address, and their own, behind what the client wrote.
+        (
+            BELIEVED,
+            &[("x-forwarded-for", "10.9.9.9,192.0.2.1,10.0.0.9"), ("x-forwarded-proto", "https")],
+            "192.0.2.1",
+            "https",
+        ),
         // The header that is not configured comes from the client: it is ignored.
         (BELIEVED, &[("forwarded", "for=1.1.1.1;proto=https")], "127.0.0.1", "http"),
         (
@@ -80,7 +97,7 @@ async fn a_malformed_header_of_a_trusted_proxy_is_refused() {
     let by_rfc = gate(&[BELIEVED_BY_RFC]);
     for (gate, name, value) in [
         (&by_list, "x-forwarded-for", "192.0.2.1, elsewhere"),
-        (&by_list, "x-forwarded-proto", "https,http"),
+        (&by_list, "x-forwarded-proto", "https,gopher"),
         (&by_rfc, "forwarded", "for=\"x, for=192.0.2.1"),
     ] {
         let request = cancel().header(name, value);

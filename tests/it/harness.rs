@@ -26,6 +26,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::schema::assert_accepted;
+
 pub use self::calls::{CANCEL, TRAIN, cancel, connect_from, get, parameter};
 pub use self::http2::Http2;
 pub use self::observed::outcome;
@@ -191,7 +193,7 @@ impl Gate {
             (None, None) => opgate(),
         };
         let config = setup.config.unwrap_or_else(|| PathBuf::from("config/demo.yaml"));
-        command.args(["run", "--config"]).arg(config).arg("--addresses-file").arg(&addresses);
+        command.args(["run", "--config"]).arg(&config).arg("--addresses-file").arg(&addresses);
         let mut set = vec![
             "listeners.0.address=127.0.0.1:0".to_owned(),
             "admin.address=127.0.0.1:0".to_owned(),
@@ -232,6 +234,8 @@ impl Gate {
             let bound: Value =
                 gate.wait_for(|_| serde_json::from_str(&std::fs::read_to_string(&addresses).ok()?).unwrap());
             let address = |value: &Value| value.as_str().unwrap().parse().unwrap();
+            // It has accepted its files: so must the schemas.
+            assert_accepted(&root().join(config), &gate.settings);
             (address(&bound["listeners"][0]), address(&bound["admin"]))
         };
         gate

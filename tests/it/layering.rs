@@ -26,6 +26,10 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("document", &["diagnostic", "files"]),
     // How the gate itself asks others over HTTP.
     ("http_client", &["files"]),
+    // What files may hold, as tables. How keys are spelled is the document's.
+    ("schema", &["document"]),
+    // Writes policy files anew.
+    ("tidy", &["diagnostic", "document", "schema"]),
     // Reads trees of files. The clock tells which file was changed just now.
     ("source", &["clock", "diagnostic", "document", "files"]),
     // Tests of many bytes at once.

@@ -29,7 +29,7 @@ struct Provider {
 
 /// The folder with the provider and its packages; prints why and gives `None` if there is no npm. Tests that run at the
 /// same time wait for one installation.
-fn installed() -> Option<&'static Path> {
+pub fn installed() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     FOLDER.get_or_init(install).as_deref()
 }

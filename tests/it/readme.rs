@@ -4,6 +4,7 @@
 //! README.md, the pages at the project's root and every file below docs/ are read. What no test knows how to check fails: a
 //! command, a kind of block, a page that no link reaches.
 
+mod cookbook;
 pub mod fragments;
 mod metrics;
 mod newcomers;

@@ -73,6 +73,10 @@ async fn sigusr2_starts_a_process_that_takes_over_and_is_the_main_one_then() {
     let new: u32 = value(&message, "MAINPID").parse().unwrap();
     assert_ne!(new, old);
     assert_eq!(value(&message, "READY"), "1");
+    // A child of the old process is not one of the service manager: systemd would not notice its end, nor wait for its drain.
+    let stat = std::fs::read_to_string(format!("/proc/{new}/stat")).unwrap();
+    let parent: u32 = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    assert_ne!(parent, old);
     assert!(gate.ended().await.success(), "{}", gate.log());
     assert_eq!(gate.address, address);
     assert_eq!(gate.http1(&cancel()).await.status, 200);

@@ -9,6 +9,7 @@ use opgate::clock;
 use opgate::config::Config;
 use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
+use opgate::listener::ListenerSettings;
 use opgate::otlp::Sampling;
 use opgate::signing::{SigningAlgorithm, SigningKey};
 use opgate::upstream::HealthCheck;
@@ -43,7 +44,7 @@ fn the_shipped_files_load_without_a_warning() {
 
 /// Commented-out keys whose value is an example, as the file says: one of the staff's issuer, the rest of other
 /// issuers.
-const EXAMPLES: [&str; 36] = [
+const EXAMPLES: [&str; 39] = [
     "assertion",
     "attribute_condition",
     "attribute_mapping",
@@ -58,12 +59,14 @@ const EXAMPLES: [&str; 36] = [
     "groups",
     "headers_file",
     "health_check",
+    "health_path",
     "introspection",
     "issuer",
     "otlp",
     "partner",
     "prefix",
     "proxy",
+    "proxy_protocol",
     "remember",
     "remember_briefly",
     "request_headers",
@@ -72,6 +75,7 @@ const EXAMPLES: [&str; 36] = [
     "scopes",
     "shadow",
     "subject_pool",
+    "tcp_keep_alive",
     "timeout",
     "tls",
     "token_file",
@@ -112,7 +116,8 @@ fn what_is_commented_out_is_the_default() {
     let (default, written) = (load(&path), load(&written));
     assert_eq!(written.listeners.len(), default.listeners.len());
     for (written, default) in written.listeners.iter().zip(&default.listeners) {
-        assert_eq!((written.address, written.http2), (default.address, default.http2));
+        let plain = |listener: &ListenerSettings| (listener.address.clone(), listener.socket, listener.http2);
+        assert_eq!(plain(written), plain(default));
         assert!(written.tls.is_none() && default.tls.is_none());
     }
     assert_eq!(written.admin, default.admin);

@@ -226,9 +226,11 @@ async fn a_new_process_serves_on_when_the_old_one_dies_while_it_becomes_ready() 
     let answer =
         format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
     asking.write_all((answer + &key_set).as_bytes()).await.unwrap();
-    assert_eq!(new.serving().await.0, [socket.bound()]);
+    assert_eq!(new.serving().await.0, [socket.bound().socket().unwrap()]);
     new.logged("ended without an answer: serving in its place").await;
-    let anonymous = wire::exchange(socket.bound(), &Req::new("POST", COMPANION, "/v1/x").to_http1()).await;
+    let anonymous =
+        wire::exchange(socket.bound().socket().unwrap(), &Req::new("POST", COMPANION, "/v1/x").to_http1())
+            .await;
     assert_eq!(anonymous.unwrap().status, 404);
 }
 

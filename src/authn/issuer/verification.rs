@@ -1,7 +1,7 @@
 //! The check of a token that claims to be an issuer's: its signature by the issuer's keys, then what it says.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::JwtIssuer;
 use crate::authn::denial::{invalid, shown};
@@ -13,6 +13,9 @@ use crate::authn::token::jwt::{Unverified, Verified};
 use crate::authn::token::{claims, self_signed};
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
+
+/// When a client may ask again while a fetch of keys is on its way.
+const ANSWER_NEAR: Duration = Duration::from_secs(1);
 
 /// A token that was accepted, and the time in which it would be again.
 pub(in crate::authn) struct VerifiedToken {
@@ -152,7 +155,7 @@ impl JwtIssuer {
         {
             remote.fetches.hurry();
             if remote.fetches.is_answer_near() {
-                let denial = Denial::new(Reason::KeyPending, detail);
+                let denial = Denial::new(Reason::KeyPending, detail).retry_after(ANSWER_NEAR);
                 return Ok(Verification::KeyAwaited(Box::new(KeyAwaited {
                     token,
                     checked_by: None,
@@ -176,7 +179,7 @@ impl JwtIssuer {
             Some(remote) if missing && !remote.fetches.lacks(refused.hint(), fetched.fetch, now) => {
                 let KeyAwaited { token, checked_by, denial } = refused;
                 let detail = format!("{}; the issuer is being asked for its keys again", denial.detail());
-                let denial = Denial::new(Reason::KeyPending, detail);
+                let denial = Denial::new(Reason::KeyPending, detail).retry_after(ANSWER_NEAR);
                 Ok(Verification::KeyAwaited(Box::new(KeyAwaited { token, checked_by, denial })))
             }
             _ => Err(refused.denial),

@@ -32,14 +32,21 @@ pub enum Selector {
     Exact(String),
 }
 
+impl Selector {
+    /// Whether it selects this RPC.
+    pub(in crate::catalog) fn covers(&self, rpc: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Below(prefix) => rpc.starts_with(prefix.as_str()),
+            Self::Exact(name) => rpc == name,
+        }
+    }
+}
+
 impl AuthenticationRule {
     /// Whether an RPC is among those it covers.
     pub fn covers(&self, rpc: &str) -> bool {
-        self.selectors.iter().any(|selector| match selector {
-            Selector::All => true,
-            Selector::Below(prefix) => rpc.starts_with(prefix.as_str()),
-            Selector::Exact(name) => rpc == name,
-        })
+        self.selectors.iter().any(|selector| selector.covers(rpc))
     }
 }
 
@@ -92,7 +99,7 @@ fn read_rule(
 
 /// A comma-separated list of patterns. A rule with a bad pattern is left out whole: it is not known which RPCs it was
 /// to cover.
-fn read_selectors(node: &Node, report: &mut Report) -> Option<Vec<Selector>> {
+pub(super) fn read_selectors(node: &Node, report: &mut Report) -> Option<Vec<Selector>> {
     let mut selectors = Vec::new();
     for pattern in node.string(report)?.split(',').map(str::trim) {
         let (names, selector) = match pattern.strip_suffix(".*") {

@@ -32,6 +32,7 @@ fn call(body: BodyRule) -> Call {
         permission_type: None,
         operation: None,
         unimplemented: false,
+        limits: crate::catalog::MethodLimits::default(),
         place: Place { file: "s.iam.yaml".into(), line: 1 },
     };
     Call {
@@ -48,7 +49,7 @@ fn request(fields: &str) -> Request {
     let text = format!("POST /v1/x:cancel HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
     Request::from_head(
         RawHead::parse(text.as_bytes(), HeadLimits::default()).unwrap(),
-        None,
+        crate::http::ConnectionPeer::Unknown,
         &TrustedProxies::default(),
     )
     .unwrap()

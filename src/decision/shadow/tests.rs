@@ -12,8 +12,8 @@ use crate::decision::snapshot::Snapshot;
 use crate::decision::stages;
 use crate::diagnostic::Source;
 use crate::document;
-use crate::http::TrustedProxies;
 use crate::http::head::{HeadLimits, RawHead};
+use crate::http::{ConnectionPeer, TrustedProxies};
 use crate::policy::Permit;
 use crate::policy::permit::Grant;
 use crate::principal::{Caller, Principal};
@@ -130,7 +130,7 @@ fn shadow(files: PolicyFiles, in_force: &Snapshot) -> ShadowTree {
 fn request(method: &str, target: &str) -> Request {
     let text = format!("{method} {target} HTTP/1.1\r\nHost: demo.example.com\r\nContent-Length: 0\r\n\r\n");
     let head = RawHead::parse(text.as_bytes(), HeadLimits::default()).unwrap();
-    Request::from_head(head, None, &TrustedProxies::default()).unwrap()
+    Request::from_head(head, ConnectionPeer::Unknown, &TrustedProxies::default()).unwrap()
 }
 
 fn ask(

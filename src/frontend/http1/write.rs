@@ -1,6 +1,5 @@
 //! What is written on an HTTP/1 connection by the gate itself: answers of ours.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -12,6 +11,7 @@ use crate::engine::{Arrival, Exchange};
 use crate::frontend::answer::refusal;
 use crate::frontend::date;
 use crate::frontend::http::Http;
+use crate::http::ConnectionPeer;
 use crate::listener::{LINGER, LINGER_BYTES};
 use crate::reason::Denial;
 use crate::respond::ErrorResponse;
@@ -19,13 +19,13 @@ use crate::respond::ErrorResponse;
 /// Answers a head that is not a request, records it, and closes. Its first byte came when it `began`.
 pub(super) async fn refuse_head(
     front: &Http,
-    peer: SocketAddr,
+    peer: ConnectionPeer,
     connection: Http1Connection,
     began: Option<Instant>,
     denial: Denial,
 ) {
     let arrival = Arrival::since(began.unwrap_or_else(Instant::now));
-    let exchange = front.engine.receive(arrival, Some(peer));
+    let exchange = front.engine.receive(arrival, peer.socket());
     refuse(front, connection, exchange, denial, false).await;
 }
 

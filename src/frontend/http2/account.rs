@@ -14,7 +14,7 @@ use crate::reason::{Denial, Reason};
 pub(super) struct StreamAccount {
     engine: Engine,
     stats: Arc<ConnectionStats>,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     /// Handed on: these leave their own audit line.
     handed: u64,
     told: u64,
@@ -24,7 +24,7 @@ pub(super) struct StreamAccount {
 }
 
 impl StreamAccount {
-    pub(super) fn new(engine: Engine, stats: Arc<ConnectionStats>, peer: SocketAddr) -> Self {
+    pub(super) fn new(engine: Engine, stats: Arc<ConnectionStats>, peer: Option<SocketAddr>) -> Self {
         Self { engine, stats, peer, handed: 0, told: 0, malformed: 0, refused: 0 }
     }
 

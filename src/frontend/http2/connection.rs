@@ -4,7 +4,6 @@
 //! opened and which were handed on.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -20,6 +19,7 @@ use super::request::{Incoming, RequestConnection};
 use super::stream::Http2Stream;
 use crate::clock;
 use crate::frontend::http::{HTTP2_PREFACE, Http};
+use crate::http::ConnectionPeer;
 use crate::listener::flood::{ConnectionStats, Flood, FloodGuard};
 use crate::listener::window::{STREAM_WINDOW, UPLOAD_BYTES, WIDE_WINDOW, WideWindow};
 use crate::listener::{
@@ -44,7 +44,7 @@ enum ConnectionEvent {
 /// A connection and what is under way on it.
 struct Http2<'f> {
     front: &'f Http,
-    peer: SocketAddr,
+    peer: ConnectionPeer,
     slot: Arc<ConnectionSlot>,
     connection: H2Connection,
     established: Option<Arc<Established>>,
@@ -86,7 +86,7 @@ impl<'f> Http2<'f> {
             slot: Arc::new(slot),
             connection,
             established,
-            account: StreamAccount::new(front.engine.clone(), stats, peer),
+            account: StreamAccount::new(front.engine.clone(), stats, peer.socket()),
             requests: JoinSet::new(),
             draining: false,
             idle_since: Instant::now(),
@@ -212,6 +212,7 @@ impl<'f> Http2<'f> {
             connection: RequestConnection {
                 peer: self.peer,
                 port: self.front.port,
+                health_path: self.front.health_path.clone(),
                 established: self.established.clone(),
                 stalled: self.account.stats().stalled().clone(),
                 slot: self.slot.clone(),

@@ -11,7 +11,7 @@
 //! ```
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::body::Http2Body;
@@ -20,7 +20,7 @@ use super::stream::{Http2Stream, NotSent};
 use crate::admission::PendingSlot;
 use crate::engine::{Arrival, Decision, Engine, Exchange, FrontendAction, Pending};
 use crate::frontend::answer;
-use crate::http::{Peer, RawHead, Request};
+use crate::http::{ConnectionPeer, Path, Peer, RawHead, Request};
 use crate::listener::{ConnectionSlot, ListenerLimits, StalledFlag};
 use crate::proxy::{Forwarded, forward};
 use crate::reason::{Denial, Reason};
@@ -37,9 +37,11 @@ pub(super) struct Incoming {
 /// What a request has to know of its connection, and lets it know.
 #[derive(Clone, Debug)]
 pub(super) struct RequestConnection {
-    pub(super) peer: SocketAddr,
+    pub(super) peer: ConnectionPeer,
     /// The port that it came in at.
-    pub(super) port: u16,
+    pub(super) port: Option<u16>,
+    /// Where its listener tells balancers how the gate is.
+    pub(super) health_path: Option<Arc<Path>>,
     /// The facts of its handshake.
     pub(super) established: Option<Arc<Established>>,
     /// How it ended, once it has.
@@ -48,12 +50,19 @@ pub(super) struct RequestConnection {
     pub(super) limits: ListenerLimits,
 }
 
+impl RequestConnection {
+    /// The address that a request counts for whose client is not known. Those behind a Unix socket are one.
+    fn peer_ip(&self) -> IpAddr {
+        self.peer.socket().map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip())
+    }
+}
+
 impl Incoming {
     /// Serves the request in a task of its own.
     pub(super) async fn serve(mut self, mut pending: PendingSlot) {
         let (mut exchange, received) = self.receive();
         let address = received.as_ref().ok().and_then(|request| request.origin.address);
-        let counted = pending.count_for(address.unwrap_or(self.connection.peer.ip()));
+        let counted = pending.count_for(address.unwrap_or(self.connection.peer_ip()));
         let is_patient = counted.is_ok();
         let decision = match received {
             Err(denial) => Decision::Refused(denial),
@@ -102,13 +111,13 @@ impl Incoming {
     }
 
     fn receive(&self) -> (Exchange, Result<Request, Denial>) {
-        let RequestConnection { peer, port, established, limits, .. } = &self.connection;
-        let exchange = self.engine.receive(Arrival::now(), Some(*peer));
+        let RequestConnection { peer, port, health_path, established, limits, .. } = &self.connection;
+        let exchange = self.engine.receive(Arrival::now(), peer.socket());
         let head = &self.stream.head;
         let head = RawHead::from_http2(&head.method, &head.uri, &head.headers, limits.head);
         let request = head.and_then(|head| {
             let channel = established.as_ref().map(|established| established.channel(exchange.arrival.time));
-            let peer = Peer { address: Some(*peer), port: Some(*port), channel };
+            let peer = Peer { address: *peer, port: *port, health_path: health_path.clone(), channel };
             Request::new(head, &peer, &self.engine.proxies())
         });
         (exchange, request)

@@ -7,7 +7,7 @@ use crate::reason::Reason;
 fn http1(text: &str) -> Result<Request, Denial> {
     Request::from_head(
         RawHead::parse(text.as_bytes(), HeadLimits::default())?,
-        None,
+        ConnectionPeer::Unknown,
         &TrustedProxies::default(),
     )
 }
@@ -24,7 +24,14 @@ fn http2(authority: Option<&str>, path: &str, fields: &[(&str, &str)]) -> Result
             HeaderValue::from_bytes(value.as_bytes()).unwrap(),
         );
     }
-    Request::from_http2(Method::POST, authority, path, headers, None, &TrustedProxies::default())
+    Request::from_http2(
+        Method::POST,
+        authority,
+        path,
+        headers,
+        ConnectionPeer::Unknown,
+        &TrustedProxies::default(),
+    )
 }
 
 #[test]

@@ -180,8 +180,8 @@ async fn a_recorded_decision_is_explained_by_its_request_id() {
 
     let later = Workspace::new().write("audit.jsonl", &gate.audit_text()).edit(
         "policies/allow/projects/demo.yaml",
-        "  - user:bob@example.com\n",
-        "  - user:bob@example.com\n- role: organizations/7/roles/operationsCanceller\n  members:\n  - user:bob@example.com\n",
+        "version: 1\n",
+        "- role: organizations/7/roles/operationsCanceller\n  members:\n  - user:bob@example.com\nversion: 1\n",
     );
     let outcome = later.opgate(&["explain", "--audit", "audit.jsonl", "--id", &id, "--policies", "policies"]);
     assert_eq!(outcome.code, Some(2), "{}", outcome.text());

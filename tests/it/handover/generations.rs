@@ -85,7 +85,7 @@ impl Generations {
 
     /// Where clients connect, whichever gate serves.
     pub fn address(&self) -> SocketAddr {
-        self.socket.bound()
+        self.socket.bound().socket().unwrap()
     }
 
     /// Causes the event of this number: the kinds take turns.

@@ -21,6 +21,11 @@ impl Http2 {
         Self::with_scheme("http", TcpStream::connect(address).await.unwrap()).await
     }
 
+    /// Over a stream without TLS on which no byte of HTTP has been sent yet.
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        Self::with_scheme("http", stream).await
+    }
+
     /// Over a TLS stream on which no byte of HTTP has been sent yet.
     pub async fn over_tls(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         Self::with_scheme("https", stream).await

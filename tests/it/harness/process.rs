@@ -55,9 +55,10 @@ impl Process {
         let read = |process: &Self| {
             let text = std::fs::read_to_string(&process.addresses).ok()?;
             let bound: Value = serde_json::from_str(&text).unwrap();
-            let address = |value: &Value| value.as_str().unwrap().parse().unwrap();
-            let listeners = bound["listeners"].as_array().unwrap().iter().map(address).collect();
-            Some((listeners, address(&bound["admin"])))
+            let address = |value: &Value| value.as_str().unwrap().parse().ok();
+            // Unix sockets have no address.
+            let listeners = bound["listeners"].as_array().unwrap().iter().filter_map(address).collect();
+            Some((listeners, address(&bound["admin"]).unwrap()))
         };
         self.wait("the addresses", read).await
     }

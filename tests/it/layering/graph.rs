@@ -13,7 +13,6 @@ use super::{File, nothing, product};
 const LEFT: &[&[&str]] = &[
     &["explain", "explain::json", "explain::text"],
     &["http::channel", "http::request"],
-    &["http::field_line", "http::head"],
     &["http::path", "http::path::reading"],
 ];
 

@@ -39,7 +39,7 @@ pub enum Kind {
     Quickstart,
     /// `sh export`: commands that need `gcloud`. tests/it/cli/exports.rs runs them with one of its own.
     Export,
-    /// `yaml file=PATH`: a whole file.
+    /// `yaml file=PATH`, and the same for `python` and `js`: a whole file.
     File(String),
     /// `yaml add=PATH`: lines at the end of a shipped file.
     Addition(String),
@@ -53,10 +53,22 @@ pub enum Kind {
     Prometheus,
     /// `yaml grafana`: dashboards that Grafana provisions.
     Grafana,
+    /// `text haproxy`: sections of HAProxy's file. tests/it/listeners/balanced.rs has it check them.
+    Haproxy,
+    /// `sh package …`, `sh image`, `sh helm`, `yaml values`: what is installed. packaging/tests runs them.
+    Packaging,
     /// `text demo`: lines that the demo prints.
     Demo,
     /// `text picture`: a picture. Nothing runs it.
     Picture,
+    /// `sh steps`: commands of docs/quickstart.md, in one shell. tests/it/stranger.rs runs them.
+    Steps,
+    /// `text shown`: lines that the steps above print.
+    Shown,
+    /// `sh cookbook`: commands over the whole tree of a page, with its section of the configuration.
+    Cookbook,
+    /// `yaml other`, `toml other`: a file of another gateway.
+    Other,
 }
 
 impl Kind {
@@ -74,11 +86,21 @@ impl Kind {
             "yaml prometheus" => Self::Prometheus,
             "yaml grafana" => Self::Grafana,
             "yaml config" => Self::Configuration,
+            "text haproxy" => Self::Haproxy,
+            "sh package install" | "sh package start" | "sh package operate" | "sh package upgrade"
+            | "sh package remove" | "sh image" | "sh helm" | "yaml values" => Self::Packaging,
             "text demo" => Self::Demo,
             "text picture" => Self::Picture,
-            _ => match info.strip_prefix("yaml ")?.split_once('=')? {
-                ("file", path) => Self::File(path.to_owned()),
-                ("add", path) => Self::Addition(path.to_owned()),
+            "sh steps" => Self::Steps,
+            "text shown" => Self::Shown,
+            "sh cookbook" => Self::Cookbook,
+            "yaml other" | "toml other" => Self::Other,
+            _ => match info.split_once(' ')? {
+                ("yaml" | "python" | "js", rest) => match rest.split_once('=')? {
+                    ("file", path) => Self::File(path.to_owned()),
+                    ("add", path) => Self::Addition(path.to_owned()),
+                    _ => return None,
+                },
                 _ => return None,
             },
         })
