@@ -166,7 +166,7 @@ class Day:
         (path.parent / ".next").write_text(text)
         os.rename(path.parent / ".next", path)
 
-    async def logged(self, text, count=1, what=None):
+    async def logged(self, text, count=1):
         """Waits until both gates have logged a text this often."""
         for gate in self.gates:
             await until(f"{gate.name} logs {text!r}", lambda: len(re.findall(text, gate.log())) >= count)
@@ -216,10 +216,13 @@ class Day:
     async def key_rotation(self):
         new, old = self.issuer.new_key(), self.issuer.key
         reloads = [gate.metric('opgate_reloads_total{outcome="success",part="issuers"}') or 0 for gate in self.gates]
+        text = "configuration read"
+        before = self.lines(text)
         # The new key is published before it signs, and the old one goes after its last token.
         self.replace("keys.jwks.json", self.issuer.jwks(old, new))
         for gate, count in zip(self.gates, reloads):
             await until("the new key is loaded", lambda: gate.metric('opgate_reloads_total{outcome="success",part="issuers"}') > count)
+        await self.more(text, before)
         stale = self.issuer.tokens["ana"]
         self.issuer.tokens.update(self.issuer.sign(new))
         await self.traffic(0.3)
@@ -230,7 +233,7 @@ class Day:
         path = "/v1/projects/demo/operations/stale"
         await until("a token of the old key is refused", lambda: {ask(PLAIN[1], path, stale, HOST)[0] for _ in range(8)} == {401})
         await self.traffic(0.3)
-        return 'opgate_reloads_total{part="issuers"} rose; tokens of the old key are 401'
+        return 'opgate_reloads_total{part="issuers"} rose; log: configuration read; tokens of the old key are 401'
 
     async def certificate_renewal(self):
         series = "opgate_certificate_expiry_timestamp_seconds"

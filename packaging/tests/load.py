@@ -81,7 +81,7 @@ class Books:
 
 def number_of(path):
     _, found, rest = path.partition("/operations/t")
-    return int(rest.split(":")[0]) if found else None    # a question of the test itself
+    return int(rest.split(":")[0]) if found else None
 
 
 class Kind:
