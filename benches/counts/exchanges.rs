@@ -33,6 +33,7 @@ const UNCOUNTED: [&str; 2] = ["clock_nanosleep", "futex"];
 /// One row.
 struct Exchange {
     name: &'static str,
+    over_http2: bool,
     status: u16,
     /// A request; the number says which one.
     request: Box<dyn Fn(usize) -> String>,
@@ -44,7 +45,9 @@ fn exchanges(key: &'static SigningKey, now: SystemTime) -> Vec<Exchange> {
     let with_body = samples::head(Some(&ana), samples::BODY) + samples::BODY;
     // Without a body: a refusal of a request that has one ends the connection.
     let of = |token: &str| samples::head(Some(token), "");
-    let row = |name, status, request| Exchange { name, status, request };
+    let row = |name, status, request| Exchange { name, over_http2: false, status, request };
+    let over_http2 = |name, status, request| Exchange { over_http2: true, ..row(name, status, request) };
+    let (ana_again, with_body_again) = (ana.clone(), with_body.clone());
     vec![
         row("exchange, allowed, token known", 200, Box::new(move |_| of(&ana))),
         row("exchange, allowed, token known, with a body", 200, Box::new(move |_| with_body.clone())),
@@ -68,6 +71,13 @@ fn exchanges(key: &'static SigningKey, now: SystemTime) -> Vec<Exchange> {
             }),
         ),
         row("exchange, no permission: 403", 403, Box::new(move |_| of(&bob))),
+        over_http2("exchange over HTTP/2, allowed, token known", 200, Box::new(move |_| of(&ana_again))),
+        over_http2(
+            "exchange over HTTP/2, allowed, token known, with a body",
+            200,
+            Box::new(move |_| with_body_again.clone()),
+        ),
+        over_http2("exchange over HTTP/2, no token: 401", 401, Box::new(|_| samples::head(None, ""))),
     ]
 }
 
@@ -94,7 +104,7 @@ fn instructions(exchanges: &[Exchange], key: &SigningKey) -> Vec<u64> {
     exchanges
         .iter()
         .map(|exchange| {
-            let mut client = Client::connect(gate.address());
+            let mut client = Client::connect(gate.address(), exchange.over_http2);
             exchange.send(&mut client, 0..WARM);
             callgrind.lap();
             exchange.send(&mut client, WARM..WARM + COUNTED);
@@ -112,7 +122,7 @@ fn system_calls(exchanges: &[Exchange], key: &SigningKey) -> Vec<BTreeMap<String
     exchanges
         .iter()
         .map(|exchange| {
-            let mut client = Client::connect(gate.address());
+            let mut client = Client::connect(gate.address(), exchange.over_http2);
             exchange.send(&mut client, 0..WARM);
             strace.lap();
             let requests = WARM..WARM + TRACED;

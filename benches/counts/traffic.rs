@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use opgate::dev::mint::Mint;
 use opgate::signing::SigningKey;
 use serde_json::{Value, json};
@@ -107,27 +108,87 @@ pub fn backend(pause: Duration) -> SocketAddr {
 }
 
 /// A connection to the gate.
-pub struct Client(Connection);
+pub enum Client {
+    Http1(Connection),
+    Http2(Http2Connection),
+}
 
 impl Client {
-    pub fn connect(address: SocketAddr) -> Self {
+    pub fn connect(address: SocketAddr, over_http2: bool) -> Self {
         let stream = TcpStream::connect(address).unwrap();
+        if over_http2 {
+            return Self::Http2(Http2Connection::new(stream));
+        }
         stream.set_read_timeout(Some(ANSWER)).unwrap();
-        Self(Connection::new(stream))
+        Self::Http1(Connection::new(stream))
     }
 
     /// Sends a request, and reads its answer to the end. Gives the status.
     pub fn ask(&mut self, request: &[u8]) -> u16 {
-        self.0.stream.write_all(request).unwrap();
-        let head = self.0.read_message();
+        let connection = match self {
+            Self::Http1(connection) => connection,
+            Self::Http2(connection) => return connection.ask(std::str::from_utf8(request).unwrap()),
+        };
+        connection.stream.write_all(request).unwrap();
+        let head = connection.read_message();
         let head = head.unwrap_or_else(|| panic!("closed before {:?}", String::from_utf8_lossy(request)));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         status.unwrap_or_else(|| panic!("no status: {head}"))
     }
 }
 
+/// A connection over HTTP/2, which is driven while an answer is waited for.
+pub struct Http2Connection {
+    runtime: tokio::runtime::Runtime,
+    client: h2::client::SendRequest<Bytes>,
+}
+
+impl Http2Connection {
+    fn new(stream: TcpStream) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let client = runtime.block_on(async {
+            let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+            let (client, connection) = h2::client::handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            client
+        });
+        Self { runtime, client }
+    }
+
+    /// Sends what `text` says in HTTP/1, in one piece.
+    fn ask(&mut self, text: &str) -> u16 {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let mut lines = head.lines();
+        let mut line = lines.next().unwrap().split(' ');
+        let (method, target) = (line.next().unwrap(), line.next().unwrap());
+        let fields: Vec<(&str, &str)> = lines.map(|line| line.split_once(": ").unwrap()).collect();
+        let host = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host")).unwrap().1;
+        let mut request = http::Request::builder().method(method).uri(format!("http://{host}{target}"));
+        for (name, value) in fields {
+            if !["host", "connection"].contains(&name.to_ascii_lowercase().as_str()) {
+                request = request.header(name, value);
+            }
+        }
+        let request = request.body(()).unwrap();
+        let Self { runtime, client } = self;
+        runtime.block_on(async {
+            let (answer, mut sending) = client.send_request(request, body.is_empty()).unwrap();
+            if !body.is_empty() {
+                sending.send_data(Bytes::copy_from_slice(body.as_bytes()), true).unwrap();
+            }
+            let (head, mut body) = answer.await.unwrap().into_parts();
+            while let Some(piece) = body.data().await {
+                body.flow_control().release_capacity(piece.unwrap().len()).unwrap();
+            }
+            head.status.as_u16()
+        })
+    }
+}
+
 /// A connection that messages come over, each with the length of its body in `content-length`.
-struct Connection {
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }

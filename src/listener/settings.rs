@@ -248,9 +248,8 @@ fn socket_options(
     let mut options = SocketOptions::default();
     if let Some(node) = fields.optional("ipv6_only") {
         options.ipv6_only = node.boolean(report).unwrap_or_default();
-        if matches!(address, Some(ListenAddress::Unix(_)))
-            || matches!(address, Some(ListenAddress::Ip(address)) if address.is_ipv4())
-        {
+        let is_ipv6 = address.is_none_or(|address| address.socket().is_some_and(|address| address.is_ipv6()));
+        if options.ipv6_only && !is_ipv6 {
             report
                 .error(&node.span, "`ipv6_only` is for an address of IPv6")
                 .help("leave it out, or listen on one: `[::]:8080` takes clients of IPv4 as well without it");

@@ -18,6 +18,12 @@ const SOCKET: Shape = Pattern(
     "an IP address and a port, like `127.0.0.1:8080` or `[::]:8080`",
 );
 
+/// The same, or the path of a Unix socket.
+const LISTEN_ADDRESS: Shape = Pattern(
+    r"^([0-9.]+:[0-9]+|\[[0-9A-Fa-f:.]+\]:[0-9]+|unix:.+)$",
+    "an IP address and a port, like `127.0.0.1:8080` or `[::]:8080`; or `unix:` and the path of a socket",
+);
+
 /// Identity pools, as principals name them.
 const POOL: Shape = Text;
 
@@ -78,9 +84,52 @@ pub(super) const CONFIGURATION: Mapping = Mapping::ours(
 const LISTENER: Mapping = Mapping::ours(
     "listener",
     &[
-        required("address", SOCKET, "IP address and port to listen on."),
+        required(
+            "address",
+            LISTEN_ADDRESS,
+            "IP address and port to listen on, or a Unix socket. `[::]:8080` takes clients of IPv4 as well.",
+        ),
+        key("ipv6_only", Boolean, "Whether an address of IPv6 takes clients of IPv6 alone.").or("false"),
+        key(
+            "mode",
+            Pattern(r"^[0-7]{3,4}$", "octal digits, as for chmod: `'0660'`"),
+            "Of the file of a Unix socket: who may connect. By default '0600': the user of the process.",
+        ),
         key("http2", Boolean, "Whether clients may speak HTTP/2.").or("true"),
+        key(
+            "health_path",
+            Text,
+            "Where balancers ask: 200 or, before the gate is ready and while it leaves, 503. By default, nowhere.",
+        ),
+        key(
+            "proxy_protocol",
+            Shape::Mapping(&PROXY_PROTOCOL),
+            "Every connection begins with a header of the PROXY protocol, version 1 or 2. Its client is the peer.",
+        ),
+        key(
+            "tcp_keep_alive",
+            Shape::Mapping(&TCP_KEEP_ALIVE),
+            "Finds clients that are gone without a word. By default, they are not looked for.",
+        ),
         key("tls", Shape::Mapping(&LISTENER_TLS), "TLS 1.2 and 1.3. Without it, clients speak plain HTTP."),
+    ],
+);
+
+const PROXY_PROTOCOL: Mapping = Mapping::ours(
+    "proxy_protocol",
+    &[required(
+        "addresses",
+        Several(&Text),
+        "The proxies: addresses or networks, like `10.0.0.0/8`, or `unix`. Connections from elsewhere are closed.",
+    )],
+);
+
+const TCP_KEEP_ALIVE: Mapping = Mapping::ours(
+    "tcp_keep_alive",
+    &[
+        key("idle", Duration, "How long nothing moves before the first probe.").or("60s"),
+        key("interval", Duration, "Between two probes.").or("10s"),
+        key("probes", Whole(1, 127), "Unanswered ones that end the connection.").or("6"),
     ],
 );
 
@@ -240,7 +289,11 @@ const POLICY: Mapping = Mapping::ours(
 const TRUSTED_PROXIES: Mapping = Mapping::ours(
     "trusted_proxies",
     &[
-        required("addresses", Several(&Text), "Their addresses or networks, like `10.0.0.0/8`."),
+        required(
+            "addresses",
+            Several(&Text),
+            "Their addresses or networks, like `10.0.0.0/8`; `unix` for all that connect to a Unix socket.",
+        ),
         key("header", Words(&["x-forwarded-for", "forwarded"]), "The one header that all of them write.")
             .or("x-forwarded-for"),
         key(

@@ -53,22 +53,31 @@ fn attach(text: &str, lines: &Lines, texts: &[Range<usize>], layout: &mut Layout
     Ok(())
 }
 
-/// Gives a run of lines to the child that follows. Comments that are indented further belong to what stands above.
+/// Gives a run of lines to the child that follows. Comments that are indented further belong to what stands above. So do those
+/// that are as far, if a blank line parts them from the child and none from what is above: the items of a list may stand at
+/// the column of its key.
 fn give(run: Vec<(usize, Trivia)>, owner: Option<usize>, layout: &mut Layout<'_>) {
     let column = owner.and_then(|number| layout.block_of(number)).map(|block| block.column);
     let last = match owner {
         Some(number) => number.checked_sub(1),
         None => layout.children.len().checked_sub(1),
     };
+    let blank = run.iter().position(|(_, trivia)| *trivia == Trivia::Blank).unwrap_or_default();
+    // What the child stands in goes on.
+    let open = owner.map(|number| layout.around(number)).unwrap_or_default();
     let mut rest = run.as_slice();
     for (number, (indent, trivia)) in run.iter().enumerate() {
         if *trivia == Trivia::Blank {
             continue;
         }
-        if column.is_some_and(|column| *indent <= column) {
+        let is_parted = number < blank;
+        if column.is_some_and(|column| *indent < column || (*indent == column && !is_parted)) {
             break;
         }
         let Some(block) = last.and_then(|last| layout.enclosing(last, *indent)) else { break };
+        if open.contains(&block) {
+            break;
+        }
         let until = number + 1;
         let from = run.len() - rest.len();
         let lines = run.get(from..until).unwrap_or_default().iter().map(|(_, trivia)| trivia.clone());

@@ -99,6 +99,15 @@ impl Layout<'_> {
         self.blocks.get(self.children.get(child)?.block)
     }
 
+    /// The blocks around a child, from the inside out.
+    pub(super) fn around(&self, child: usize) -> Vec<usize> {
+        let parent = |number: &usize| {
+            let parent = self.blocks.get(*number)?.parent?;
+            Some(self.children.get(parent)?.block)
+        };
+        std::iter::successors(self.children.get(child).map(|child| child.block), parent).collect()
+    }
+
     /// The innermost block around a child that is not indented further than this.
     pub(super) fn enclosing(&self, child: usize, indent: usize) -> Option<usize> {
         let mut number = self.children.get(child)?.block;

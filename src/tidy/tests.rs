@@ -79,6 +79,27 @@ version: 3   # for the condition
     );
 }
 
+/// A comment stays with the line below it, however it is indented, unless it ends a list or a mapping that has ended.
+#[test]
+fn comments_between_lines_stay_where_they_are() {
+    for text in [
+        "a@b.c:\n- user:a\n    # Far out.\nb@b.c: []\n",
+        "members:\n# Above.\n\n  members: user:a\n",
+        "a@b.c:\n- user:a\n# Of the list.\n\nb@b.c: []\n",
+        "a@b.c:\n- user:a\n\n# Of b.\nb@b.c: []\n",
+    ] {
+        let tidy = tidied("groups", "a.yaml", text).unwrap();
+        let plain = |text: &str| {
+            text.lines()
+                .map(|line| line.trim().to_owned())
+                .filter(|line| !line.is_empty())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(plain(&tidy), plain(text));
+        assert_eq!(tidied("groups", "a.yaml", &tidy).as_ref(), Ok(&tidy));
+    }
+}
+
 #[test]
 fn each_kind_of_file_has_its_order() {
     assert_tidied(

@@ -117,12 +117,14 @@ impl<'l> Writer<'l, '_> {
         if let Held::Block(number) = child.held
             && let Some(block) = self.layout.blocks.get(number)
         {
-            // Lines above the key that comes to stand behind the dash go above the dash.
+            // Comments above the key that comes to stand behind the dash go above the dash.
             let first = self.order(block, ordering).first().copied();
-            if let Some(first) = self.child(first).filter(|first| !first.above.is_empty()) {
+            let above: Vec<Trivia> = self.child(first).map(|first| first.above.clone()).unwrap_or_default();
+            let comments: Vec<Trivia> = above.into_iter().filter(|line| *line != Trivia::Blank).collect();
+            if !comments.is_empty() {
                 let indent = self.text.len() - column;
                 self.text.truncate(indent);
-                self.lines(&first.above, column, false);
+                self.lines(&comments, column, false);
                 self.text.push_str(&" ".repeat(column));
             }
             self.text.push_str("- ");

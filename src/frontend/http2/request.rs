@@ -78,7 +78,8 @@ impl Incoming {
         };
         if is_permitted(&decision) {
             drop(pending);
-            return self.go_on(exchange, decision).await;
+            // By itself, as what follows it: a task is moved several times when it begins, with all the room that it may need.
+            return Box::pin(self.go_on(exchange, decision)).await;
         }
         let (answer, denial) = answer_to(&exchange, decision);
         exchange.denial = denial;
@@ -99,7 +100,7 @@ impl Incoming {
             },
         };
         if is_permitted(&decision) {
-            return Some(self.go_on(exchange, decision));
+            return Some(Box::pin(self.go_on(exchange, decision)));
         }
         let (answer, denial) = answer_to(&exchange, decision);
         exchange.denial = denial;
@@ -129,7 +130,7 @@ impl Incoming {
         let mut body = Http2Body::new(&mut self.stream, &slot, timeout);
         let decided = self.engine.go_on(&mut exchange, decision, &mut body).await;
         let answer = match decided {
-            Ok(FrontendAction::Forward) => return self.forward(exchange).await,
+            Ok(FrontendAction::Forward) => return Box::pin(self.forward(exchange)).await,
             Ok(FrontendAction::Answer(ours)) => answer::own(&exchange, ours),
             Err(denial) => refusal(&mut exchange, denial),
         };

@@ -33,6 +33,12 @@ pub(super) const LIMITS: Mapping = Mapping::ours(
         key("http2_resets", Whole(1, 10_000), "Of its streams, those that may be reset ahead of answers.")
             .or("100"),
         key("connection_lifetime", Duration, "Then the client is told to open another connection.").or("1h"),
-        key("grace_period", Duration, "From SIGTERM until connections are cut.").or("30s"),
+        key(
+            "drain_delay",
+            Duration,
+            "From SIGTERM until listeners close. Requests are served, and `health_path` and `/readyz` say 503.",
+        )
+        .or("0s"),
+        key("grace_period", Duration, "From then until connections are cut.").or("30s"),
     ],
 );

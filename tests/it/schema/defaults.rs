@@ -10,7 +10,7 @@ use super::parse;
 use crate::cli::Workspace;
 
 /// Sections that change something by being there.
-const SWITCHES: [&str; 4] = ["health_check", "tls", "cors", "explain"];
+const SWITCHES: [&str; 5] = ["health_check", "tls", "cors", "explain", "tcp_keep_alive"];
 
 /// Writes out every default of the tables.
 fn fill(shape: Shape, value: &mut Value, written: &mut usize) {

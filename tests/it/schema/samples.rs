@@ -32,6 +32,9 @@ const CONFIGURATION: &str = "
 listeners:
 - address: 127.0.0.1:8443
   http2: true
+  health_path: /healthz
+  proxy_protocol: {addresses: [10.0.0.0/8]}
+  tcp_keep_alive: {idle: 60s}
   tls:
     certificates: [{cert: server.pem, key: server-key.pem}]
     client_ca: clients-ca.pem
