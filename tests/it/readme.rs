@@ -332,7 +332,7 @@ fn what_is_named_between_backticks_is_there() {
         r"^(limits|timeouts|admin|policy|audit|telemetry|upgrade|proof_of_possession|tls)\.([a-z_0-9]+)$",
     );
     let key = key.unwrap();
-    let make = Regex::new(r"^make ([a-z]+)").unwrap();
+    let make = Regex::new(r"^make ([a-z-]+)").unwrap();
     let command = Regex::new(r"^(opgate(?:-dev)?) ([a-z][a-z-]*)").unwrap();
     let has_word = |text: &str, word: &str| Regex::new(&format!(r"\b{word}\b")).unwrap().is_match(text);
     let workspace = Workspace::new();
