@@ -80,6 +80,20 @@ async fn gate_with(keys: &Value, unready: bool) -> Gate {
     tokio::task::spawn_blocking(|| Gate::start_with(setup)).await.unwrap()
 }
 
+/// Waits for a readiness, and gives its reasons: a gate serves before keys have come.
+async fn readiness(gate: &Gate, is_awaited: impl Fn(u16, &str) -> bool) -> String {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let readiness = gate.admin("/readyz").await;
+        let reasons = readiness.json().unwrap()["reasons"].to_string();
+        if is_awaited(readiness.status, &reasons) {
+            return reasons;
+        }
+        assert!(Instant::now() < deadline, "{} {reasons}", readiness.status);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn with(mut jwk: Value, member: &str, value: &str) -> Value {
     jwk[member] = json!(value);
     jwk
@@ -176,7 +190,7 @@ async fn keys_of_several_addresses_are_one_set() {
     let other = with(foreign_key().public_jwk(), "kid", "second");
     let header = json!({"alg": "RS256", "kid": "second"});
     let of_second = foreign_key().sign_with_header(&header, &claims(ANA, &[CLOUD_PLATFORM])).unwrap();
-    assert_eq!(gate.admin("/readyz").await.status, 200);
+    readiness(&gate, |status, _| status == 200).await;
     assert_eq!(outcome(&gate, &token(ANA)).await, allowed());
     assert_eq!(outcome(&gate, &of_second).await.0, 503, "its key may be at the second address");
     assert!(gate.log().contains("cannot refresh some of the keys"), "{}", gate.log());
@@ -232,9 +246,8 @@ async fn of_a_set_that_no_key_is_left_of_each_key_is_named() {
     served.set(Some(json!({ "keys": skipped() })), None);
     let url = served.start().await;
     let gate = gate_with(&json!({ "url": url }), true).await;
-    let readiness = gate.admin("/readyz").await;
-    assert_eq!(readiness.status, 503);
-    let reasons = readiness.json().unwrap()["reasons"].to_string();
+    let reasons =
+        readiness(&gate, |status, reasons| status == 503 && reasons.contains("no key of the set")).await;
     let log = gate.log();
     let warning = log.lines().find(|line| line.contains("cannot refresh keys")).unwrap();
     assert!(warning.contains("WARN"), "{warning}");
@@ -273,7 +286,7 @@ async fn metadata_of_all_tenants_is_refused_with_what_to_do() {
     let set = vec![format!("issuers.demo={issuer}")];
     let setup = Setup { set, unready: true, ..Setup::default() };
     let gate = tokio::task::spawn_blocking(|| Gate::start_with(setup)).await.unwrap();
-    let reasons = gate.admin("/readyz").await.json().unwrap()["reasons"].to_string();
-    assert!(reasons.contains("is a template: the address is that of all tenants"), "{reasons}");
+    let told = "is a template: the address is that of all tenants";
+    let reasons = readiness(&gate, |status, reasons| status == 503 && reasons.contains(told)).await;
     assert!(reasons.contains("name each tenant as an issuer of its own"), "{reasons}");
 }

@@ -83,8 +83,9 @@ async fn a_stalled_upload_ejects_no_endpoint() {
         assert_eq!(connection.answer().await.unwrap().status, 504);
     }
     let metrics = gate.metrics().await;
+    // A reload in between begins the turns anew: one endpoint may have had both.
+    assert_eq!(origins.iter().map(|origin| origin.requests().len()).sum::<usize>(), 2);
     for origin in &origins {
-        assert_eq!(origin.requests().len(), 1);
         let told =
             format!("opgate_upstream_healthy{{endpoint=\"{}\",upstream=\"operations\"}} 1\n", origin.address);
         assert!(metrics.contains(&told), "{metrics}");
