@@ -34,7 +34,7 @@ pub enum ConnectionPeer {
     Ip(SocketAddr),
     /// A process of this machine, over a Unix socket.
     Unix,
-    /// It is not known, as when a proxy does not say for whom it has opened a connection.
+    /// It is not known, as when a proxy does not say which client it has opened a connection for.
     #[default]
     Unknown,
 }

@@ -2,7 +2,7 @@
 //!
 //! Format and rules are those of <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>. On a listener that
 //! expects it, every connection has to come from a trusted address and to begin with a header. One that does not is closed
-//! without an answer: whoever can write a header can be any client.
+//! without an answer: a sender that may write a header may claim to be any client.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -179,7 +179,7 @@ const ADMIN: Mapping = Mapping::ours(
         key(
             "explain",
             Either(&[Words(&["off"]), Only(false), Shape::Mapping(&EXPLAIN)]),
-            "Where what reveals policy is answered, and to whom. By default at `address`, to every client.",
+            "Where what reveals policy is answered, and to which clients. By default at `address`, to every client.",
         ),
         key("recent", Shape::Mapping(&RECENT), "The last decisions, kept in memory to be explained."),
     ],

@@ -222,7 +222,7 @@ const BOUNDARY_BINDING: Mapping = Mapping::proto(
         required("policy", Text, "The name of the boundary policy."),
         key("policyKind", Words(&["PRINCIPAL_ACCESS_BOUNDARY"]), "The kind of the policy."),
         unread("policyUid"),
-        required("target", Shape::Mapping(&TARGET), "Whom it bounds."),
+        required("target", Shape::Mapping(&TARGET), "The principals that it bounds."),
         unread("uid"),
         unread("updateTime"),
     ],

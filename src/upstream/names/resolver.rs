@@ -1,4 +1,4 @@
-//! Whom to ask about names: the DNS servers of the settings, or those of the machine; and its file of hosts.
+//! What is asked about names: the DNS servers of the settings, or those of the machine; and its file of hosts.
 //!
 //! It is made anew for each look-up, so a change of these files needs nothing of the gate.
 

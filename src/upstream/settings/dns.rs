@@ -1,4 +1,4 @@
-//! The `dns` of the file: whom to ask about the names of upstreams, and how often.
+//! The `dns` of the file: which servers are asked about the names of upstreams, and how often.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
