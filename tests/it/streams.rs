@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::client::SendRequest;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
@@ -65,6 +66,22 @@ impl Backend {
             ..Setup::default()
         })
     }
+}
+
+/// Asks a gate over a connection whose streams have windows of this size, and gives the answer's body. The connection ends with
+/// the client.
+async fn answer_in_windows_of(size: u32, gate: &Gate) -> (SendRequest<Bytes>, RecvStream) {
+    let stream = TcpStream::connect(gate.address).await.unwrap();
+    let (mut client, connection) =
+        h2::client::Builder::new().initial_window_size(size).handshake::<_, Bytes>(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = get();
+    let mut head = Request::builder().uri(format!("http://{}{}", request.host, request.target));
+    for (name, value) in &request.headers {
+        head = head.header(name, value);
+    }
+    let (answer, _) = client.send_request(head.body(()).unwrap(), true).unwrap();
+    (client, answer.await.unwrap().into_body())
 }
 
 async fn serve(stream: TcpStream, streams: u32, handler: Handler, mut leaving: watch::Receiver<bool>) {
@@ -261,17 +278,7 @@ async fn what_a_client_does_not_take_stays_with_the_backend() {
     })
     .await;
     let gate = backend.gate(Vec::new());
-    let stream = TcpStream::connect(gate.address).await.unwrap();
-    let (mut client, connection) =
-        h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(stream).await.unwrap();
-    tokio::spawn(connection);
-    let request = get();
-    let mut head = Request::builder().uri(format!("http://{}{}", request.host, request.target));
-    for (name, value) in &request.headers {
-        head = head.header(name, value);
-    }
-    let (answer, _) = client.send_request(head.body(()).unwrap(), true).unwrap();
-    let _body = answer.await.unwrap().into_body();
+    let (_client, _body) = answer_in_windows_of(0, &gate).await;
     let mut sent = 0;
     while let Ok(Some(piece)) = tokio::time::timeout(Duration::from_millis(300), told.recv()).await {
         sent += piece;
@@ -313,17 +320,7 @@ async fn an_answer_in_small_windows_is_whole() {
     })
     .await;
     let gate = backend.gate(vec!["limits={write_timeout: 1s}".to_owned()]);
-    let stream = TcpStream::connect(gate.address).await.unwrap();
-    let (mut client, connection) =
-        h2::client::Builder::new().initial_window_size(5000).handshake::<_, Bytes>(stream).await.unwrap();
-    tokio::spawn(connection);
-    let request = get();
-    let mut head = Request::builder().uri(format!("http://{}{}", request.host, request.target));
-    for (name, value) in &request.headers {
-        head = head.header(name, value);
-    }
-    let (answer, _) = client.send_request(head.body(()).unwrap(), true).unwrap();
-    let mut body = answer.await.unwrap().into_body();
+    let (_client, mut body) = answer_in_windows_of(5000, &gate).await;
     let mut read = 0;
     while let Some(piece) = body.data().await {
         let piece = piece.unwrap();

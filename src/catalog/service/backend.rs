@@ -43,7 +43,7 @@ fn rule(node: &Node, report: &mut Report) -> Option<BackendRule> {
     Some(BackendRule { selectors, deadline })
 }
 
-/// A number of seconds. Zero, as in proto3, is no deadline.
+/// A number of seconds. Zero means that there is no deadline, as in proto3.
 fn seconds(node: &Node, report: &mut Report) -> Option<Duration> {
     let seconds = match node.value {
         #[expect(clippy::cast_precision_loss, reason = "a number of seconds")]
