@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 
 use crate::authority::Authority;
 use crate::frames::{
-    self, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, RST_STREAM, ask_over, block, frame, next, opening,
+    self, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, PING, RST_STREAM, ask_over, block, frame, next,
+    opening,
 };
 use crate::harness::{CANCEL, COMPANION, Gate, Setup, token};
 
@@ -339,6 +340,53 @@ async fn requests_over_the_limits_are_refused_and_written_down() {
     let code = tokio::time::timeout(Duration::from_secs(10), refused).await.expect("a refusal in time");
     assert_eq!(code, [0, 0, 0, 7], "REFUSED_STREAM: it may be sent again");
     assert_eq!(lines_of(&gate, 4)[3], ("STREAM_LIMIT_EXCEEDED".to_owned(), 429));
+}
+
+/// A reset came right behind the answer. Where it was there before the rest of the body had left, curl 7.88 told of an error in
+/// the stream and not of the answer.
+#[tokio::test]
+async fn a_refused_request_may_send_the_rest_of_its_body() {
+    let gate = Gate::start();
+    let is_reset = async || {
+        let mut stream = TcpStream::connect(gate.address).await.unwrap();
+        let head = frame(HEADERS, END_HEADERS, 1, &Request::new("http").without("authorization").block());
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &[opening(&[]), head].concat()).await.unwrap();
+        // The answer, whose body is one frame.
+        while next(&mut stream).await.expect("an answer").0 != DATA {}
+        let rest = [frame(DATA, END_STREAM, 1, b"{}"), frame(PING, 0, 0, &[7; 8])].concat();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &rest).await.unwrap();
+        loop {
+            match next(&mut stream).await.expect("the connection goes on") {
+                (RST_STREAM, _) => return true,
+                (PING, _) => return false,
+                _ => {}
+            }
+        }
+    };
+    // The gate waits half a second, in which a busy machine may not get around to the rest.
+    let mut outcomes = Vec::new();
+    for _ in 0..5 {
+        outcomes.push(is_reset().await);
+    }
+    assert!(outcomes.contains(&false), "{outcomes:?}");
+}
+
+/// One that sends on and on is reset: its answer is out.
+#[tokio::test]
+async fn a_refused_request_that_does_not_end_is_reset() {
+    let gate = Gate::start();
+    let mut stream = TcpStream::connect(gate.address).await.unwrap();
+    let head = frame(HEADERS, END_HEADERS, 1, &Request::new("http").without("authorization").block());
+    tokio::io::AsyncWriteExt::write_all(&mut stream, &[opening(&[]), head].concat()).await.unwrap();
+    let reset = async {
+        loop {
+            if let (RST_STREAM, code) = next(&mut stream).await.expect("the connection goes on") {
+                return code;
+            }
+        }
+    };
+    let code = tokio::time::timeout(Duration::from_secs(10), reset).await.expect("a reset in time");
+    assert_eq!(code, [0; 4], "NO_ERROR (RFC 9113, section 8.1)");
 }
 
 #[tokio::test]

@@ -86,6 +86,9 @@ impl Incoming {
         exchange.begin_answer();
         let sent = self.stream.answer(answer, is_patient).await;
         self.finish(exchange, sent, is_patient);
+        if is_patient {
+            self.stream.linger().await;
+        }
     }
 
     /// Serves a request for which there is no slot to wait in. What is permitted goes on in the future that comes back; the
@@ -143,14 +146,17 @@ impl Incoming {
         let forwarded = forward(&mut exchange, &mut client).await;
         if let Forwarded::Refused(denial) = forwarded {
             let answer = refusal(&mut exchange, denial);
-            self.answer(exchange, answer).await;
+            return self.answer(exchange, answer).await;
         }
+        drop(exchange);
+        self.stream.linger().await;
     }
 
     async fn answer(mut self, mut exchange: Exchange, answer: ErrorResponse) {
         exchange.begin_answer();
         let sent = self.stream.answer(answer, true).await;
         self.finish(exchange, sent, true);
+        self.stream.linger().await;
     }
 
     fn finish(&self, mut exchange: Exchange, sent: Result<(), NotSent>, is_patient: bool) {

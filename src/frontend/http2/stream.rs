@@ -10,7 +10,7 @@ use h2::{Reason as Code, RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 
 use crate::frontend::date;
-use crate::listener::LINGER;
+use crate::listener::{LINGER, LINGER_BYTES};
 use crate::proxy::SentAnswer;
 use crate::respond::ErrorResponse;
 
@@ -130,8 +130,8 @@ impl Http2Stream {
         Ok(())
     }
 
-    /// Writes an answer of ours and the end of the stream. The client may still be sending: dropping the stream resets it with
-    /// NO_ERROR then (RFC 9113, section 8.1). One that is not patient waits for no window.
+    /// Writes an answer of ours and the end of the stream. The client may still be sending: see [`Self::linger`]. Dropping the
+    /// stream resets it with NO_ERROR then (RFC 9113, section 8.1). One that is not patient waits for no window.
     ///
     /// # Errors
     /// Where the client does not take it: the stream is reset then, and counts among the resets that its connection may have.
@@ -153,6 +153,28 @@ impl Http2Stream {
     /// The same, without any wait.
     pub(super) fn answer_at_once(&mut self, answer: ErrorResponse) -> Result<(), NotSent> {
         at_once(self.answer(answer, false)).unwrap_or(Ok(()))
+    }
+
+    /// Reads on for a moment where the client is still sending behind a whole answer.
+    ///
+    /// A reset is due otherwise, which old clients mistake (curl 7.88): where it comes before the last of their body has left,
+    /// they tell of an error instead of the answer.
+    pub(super) async fn linger(&mut self) {
+        if !self.has_ended || self.body.is_end_stream() {
+            return;
+        }
+        let read = async {
+            let mut seen = 0;
+            while seen < LINGER_BYTES
+                && let Some(Ok(piece)) = self.body.data().await
+            {
+                seen += piece.len();
+                // An error means that the stream is over, which the next piece tells.
+                let _ = self.body.flow_control().release_capacity(piece.len());
+            }
+        };
+        // A client that sends longer is reset.
+        let _ = tokio::time::timeout(LINGER, read).await;
     }
 
     /// Writes a body and the end of the stream.
