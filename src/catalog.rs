@@ -29,6 +29,7 @@ mod rpc;
 mod service;
 pub(crate) mod settings;
 mod template;
+mod transcoding;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -80,6 +81,7 @@ impl ExposureSettings {
         self.id == other.id
             && self.hosts == other.hosts
             && self.upstream == other.upstream
+            && self.transcode == other.transcode
             && self.forwarding == other.forwarding
             && self.cors == other.cors
             && self.protected_resource == other.protected_resource
@@ -226,7 +228,12 @@ impl Catalog {
                     HttpBody::Field(field) => Some(field.clone()),
                     HttpBody::None | HttpBody::Whole => None,
                 };
-                bind(binding, RouteTarget::Open { method: method.clone(), body: *body, body_field });
+                let target = if settings.transcode {
+                    transcoding::target(&method, binding, *body, body_field, report)
+                } else {
+                    RouteTarget::Open { method: method.clone(), body: *body, body_field, transcoding: None }
+                };
+                bind(binding, target);
             }
         }
         for http in &definition.closed {
@@ -329,6 +336,7 @@ impl ExposureSettings {
             id,
             hosts: None,
             upstream: String::new(),
+            transcode: false,
             forwarding: Forwarding::default(),
             cors: None,
             protected_resource: None,

@@ -20,10 +20,12 @@ pub mod snapshot;
 mod stage_times;
 pub mod stages;
 mod trace;
+mod transcoding;
 
 pub use self::admitted::{Admitted, AwaitingBody, JudgedBody, Permitted};
 pub use self::preflight::preflight;
 pub use self::stage_times::StageTimes;
 pub use self::stages::{Ruling, Unresolved, decide};
 pub use self::trace::Trace;
+pub use self::transcoding::Transcoding;
 pub use crate::reason::Stage;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::body::{self, BodyLimits, BodyPlan, form};
+use super::transcoding::{self, Transcoding};
 use crate::admission::Slots;
 use crate::catalog::Method;
 use crate::http::Request;
@@ -106,7 +107,19 @@ impl AwaitingBody {
                 return Err(Denial::new(Reason::Internal, "a body was read that was not asked for"));
             }
         };
-        Ok(self.admitted(JudgedBody::Held(held)))
+        let transcoding = match &self.permitted.permit.call().transcoding {
+            None => None,
+            Some(method) => Some(transcoding::transcoded(
+                method,
+                &self.permitted.request,
+                self.permitted.permit.call(),
+                &held,
+            )?),
+        };
+        Ok(match transcoding {
+            None => self.admitted(JudgedBody::Held(held), None),
+            Some((transcoding, frame)) => self.admitted(JudgedBody::Held(frame), Some(transcoding)),
+        })
     }
 
     /// Lets the body pass as it comes.
@@ -115,16 +128,20 @@ impl AwaitingBody {
     /// Where the method's body rule asks for it to be judged first.
     pub fn pass(self) -> Result<Admitted, Denial> {
         match self.plan {
-            BodyPlan::Pass => Ok(self.admitted(JudgedBody::Passed)),
+            // What passes is not made into a message.
+            BodyPlan::Pass if self.permitted.permit.call().transcoding.is_some() => {
+                Err(Denial::new(Reason::Internal, "a body would have passed that is to be transcoded"))
+            }
+            BodyPlan::Pass => Ok(self.admitted(JudgedBody::Passed, None)),
             BodyPlan::Nothing | BodyPlan::Collect { .. } => {
                 Err(Denial::new(Reason::Internal, "a body would have passed that is to be judged"))
             }
         }
     }
 
-    fn admitted(self, body: JudgedBody) -> Admitted {
+    fn admitted(self, body: JudgedBody, transcoding: Option<Transcoding>) -> Admitted {
         let Self { permitted: Permitted { request, permit }, slots, .. } = self;
-        Admitted { request, permit, body, slots }
+        Admitted { request, permit, body, transcoding, slots }
     }
 }
 
@@ -144,6 +161,7 @@ pub struct Admitted {
     request: Arc<Request>,
     permit: Permit,
     body: JudgedBody,
+    transcoding: Option<Transcoding>,
     /// Given back when the value is dropped.
     slots: Slots,
 }
@@ -162,6 +180,11 @@ impl Admitted {
     /// The body, as it was judged.
     pub fn body(&self) -> &JudgedBody {
         &self.body
+    }
+
+    /// How it goes upstream as a call of gRPC, where it does: its body is the message then.
+    pub fn transcoding(&self) -> Option<&Transcoding> {
+        self.transcoding.as_ref()
     }
 
     /// The slots that it holds.

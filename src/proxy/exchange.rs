@@ -11,6 +11,7 @@ mod relay;
 mod request;
 
 use std::future::poll_fn;
+use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
@@ -20,15 +21,17 @@ use self::request::request_head;
 use super::attempts::no_permit;
 use super::failure::{BrokenAttempt, BrokenKind, UpstreamError};
 use super::steps::is_about_pages;
-use crate::decision::{Admitted, JudgedBody};
+use crate::decision::{Admitted, JudgedBody, Transcoding};
 use crate::engine::Exchange;
 use crate::http::answer::{AnswerFault, AnswerHead, PassedHead};
 use crate::reason::{Denial, Reason};
 use crate::respond::REQUEST_ID;
+use crate::transcode::AnswerTranscoder;
 use crate::upstream::backend::BackendSide;
 use crate::upstream::http1::{BackendExchange, COPIED};
 use crate::upstream::http2::{self, BackendStream};
 use crate::upstream::rewrite::OutgoingFields;
+use crate::upstream::transcoded::{TranscodedStream, call_fields};
 use crate::upstream::{Backend, Connected, StreamLease, UpstreamConnection, response};
 
 /// What became of an exchange.
@@ -146,8 +149,18 @@ impl Exchange {
             let (upstream, address) = (attempted.attempt.upstream(), attempted.attempt.address());
             tracing::debug!(upstream, %address, reused = attempted.reused, "the request goes to a backend");
         }
+        let until = forwarding.slot.as_ref().and_then(|(_, until)| *until);
+        let time_left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let admitted = &forwarding.admitted;
         match connected {
+            Connected::Http2(lease) if let Some(transcoding) = admitted.transcoding() => {
+                begin_call(lease, admitted, transcoding, fields, time_left)
+            }
+            // The configuration is checked for it. It is read part by part, and one part may be older.
+            Connected::Http1(_) if admitted.transcoding().is_some() => Err(Denial::new(
+                Reason::UpstreamUnavailable,
+                "the upstream does not speak HTTP/2, which gRPC needs",
+            )),
             Connected::Http1(connection) => Ok(begin_on_connection(connection, admitted, &fields)),
             Connected::Http2(lease) => begin_on_stream(lease, admitted, fields),
         }
@@ -227,6 +240,30 @@ fn begin_on_stream(
         backend.send_held(body.clone());
     }
     Ok(Backend::Http2(Box::new(backend)))
+}
+
+/// The call of gRPC that a request has become, for a stream.
+fn begin_call(
+    lease: StreamLease,
+    admitted: &Admitted,
+    transcoding: &Transcoding,
+    fields: OutgoingFields,
+    time_left: Option<Duration>,
+) -> Result<Backend, Denial> {
+    let JudgedBody::Held(message) = admitted.body() else {
+        return Err(Denial::new(Reason::Internal, "a request without a message would have been transcoded"));
+    };
+    let Transcoding { method, format } = transcoding;
+    let authority = &admitted.request().authority;
+    let fields = call_fields(fields, time_left);
+    let head = http2::request_head(&http::Method::POST, lease.is_secured(), authority, method.path(), fields);
+    let head = head.map_err(|error| {
+        Denial::new(Reason::Internal, format!("the call cannot be written in HTTP/2: {error}"))
+    })?;
+    let mut stream = BackendStream::new(lease, head);
+    stream.send_held(message.clone());
+    let answer = AnswerTranscoder::new(method.clone(), *format);
+    Ok(Backend::Transcoded(Box::new(TranscodedStream::new(stream, answer, format.is_head_only))))
 }
 
 impl RelaySteps<UpstreamConnection> for Exchange {

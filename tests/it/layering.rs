@@ -55,7 +55,9 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("http", &["bytewise", "diagnostic", "document", "percent", "principal", "reason", "trace_context"]),
     // Certificates say names, and who a client is.
     ("tls", &["clock", "diagnostic", "document", "files", "http", "principal"]),
-    ("catalog", &["diagnostic", "document", "http", "reason", "source"]),
+    // HTTP/JSON to messages of gRPC and back: it knows descriptors, and nothing of requests.
+    ("transcode", &["percent", "reason"]),
+    ("catalog", &["diagnostic", "document", "http", "reason", "source", "transcode"]),
     (
         "authn",
         &[
@@ -90,6 +92,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "principal",
             "reason",
             "source",
+            "transcode",
         ],
     ),
     // Asks the gate what it would say, and reads the audit log; requests never come by there.
@@ -114,7 +117,20 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of
     // its public keys. Its settings hold the span of that path.
     ("assertion", &["diagnostic", "document", "files", "http", "principal", "signing"]),
-    ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls", "trace_context"]),
+    (
+        "upstream",
+        &[
+            "diagnostic",
+            "document",
+            "http",
+            "metrics",
+            "policy",
+            "reason",
+            "tls",
+            "trace_context",
+            "transcode",
+        ],
+    ),
     ("respond", &["json", "reason"]),
     ("audit", &["clock", "diagnostic", "document", "json", "metrics", "reason"]),
     // Sends to a collector what is told of a request.
@@ -153,7 +169,16 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
-            "cancels", "catalog", "clock", "decision", "engine", "http", "policy", "reason", "respond",
+            "cancels",
+            "catalog",
+            "clock",
+            "decision",
+            "engine",
+            "http",
+            "policy",
+            "reason",
+            "respond",
+            "transcode",
             "upstream",
         ],
     ),
