@@ -27,5 +27,5 @@ pub use self::preflight::preflight;
 pub use self::stage_times::StageTimes;
 pub use self::stages::{Ruling, Unresolved, decide};
 pub use self::trace::Trace;
-pub use self::transcoding::Transcoding;
+pub use self::transcoding::TranscodedCall;
 pub use crate::reason::Stage;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::body::{self, BodyLimits, BodyPlan, form};
-use super::transcoding::{self, Transcoding};
+use super::transcoding::TranscodedCall;
 use crate::admission::Slots;
 use crate::catalog::Method;
 use crate::http::Request;
@@ -107,19 +107,15 @@ impl AwaitingBody {
                 return Err(Denial::new(Reason::Internal, "a body was read that was not asked for"));
             }
         };
-        let transcoding = match &self.permitted.permit.call().transcoding {
-            None => None,
-            Some(method) => Some(transcoding::transcoded(
-                method,
-                &self.permitted.request,
-                self.permitted.permit.call(),
-                &held,
-            )?),
+        let Permitted { request, permit } = &self.permitted;
+        let body = match &permit.call().transcoding {
+            None => JudgedBody::Held(held),
+            Some(method) => {
+                let call = TranscodedCall::new(method, request, permit.call(), &held)?;
+                JudgedBody::Transcoded(Box::new(call))
+            }
         };
-        Ok(match transcoding {
-            None => self.admitted(JudgedBody::Held(held), None),
-            Some((transcoding, frame)) => self.admitted(JudgedBody::Held(frame), Some(transcoding)),
-        })
+        Ok(self.admitted(body))
     }
 
     /// Lets the body pass as it comes.
@@ -132,24 +128,26 @@ impl AwaitingBody {
             BodyPlan::Pass if self.permitted.permit.call().transcoding.is_some() => {
                 Err(Denial::new(Reason::Internal, "a body would have passed that is to be transcoded"))
             }
-            BodyPlan::Pass => Ok(self.admitted(JudgedBody::Passed, None)),
+            BodyPlan::Pass => Ok(self.admitted(JudgedBody::Passed)),
             BodyPlan::Nothing | BodyPlan::Collect { .. } => {
                 Err(Denial::new(Reason::Internal, "a body would have passed that is to be judged"))
             }
         }
     }
 
-    fn admitted(self, body: JudgedBody, transcoding: Option<Transcoding>) -> Admitted {
+    fn admitted(self, body: JudgedBody) -> Admitted {
         let Self { permitted: Permitted { request, permit }, slots, .. } = self;
-        Admitted { request, permit, body, transcoding, slots }
+        Admitted { request, permit, body, slots }
     }
 }
 
 /// The body of a request that goes upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum JudgedBody {
     /// These bytes are sent.
     Held(Bytes),
+    /// The request goes upstream as this call of gRPC.
+    Transcoded(Box<TranscodedCall>),
     /// The client's bytes are sent as they come, up to [`BodyLimits::stream`].
     Passed,
 }
@@ -161,7 +159,6 @@ pub struct Admitted {
     request: Arc<Request>,
     permit: Permit,
     body: JudgedBody,
-    transcoding: Option<Transcoding>,
     /// Given back when the value is dropped.
     slots: Slots,
 }
@@ -180,11 +177,6 @@ impl Admitted {
     /// The body, as it was judged.
     pub fn body(&self) -> &JudgedBody {
         &self.body
-    }
-
-    /// How it goes upstream as a call of gRPC, where it does: its body is the message then.
-    pub fn transcoding(&self) -> Option<&Transcoding> {
-        self.transcoding.as_ref()
     }
 
     /// The slots that it holds.

@@ -10,33 +10,37 @@ use crate::http::Request;
 use crate::reason::{Denial, Reason};
 use crate::transcode::{AnswerFormat, RequestFault, RequestPart, TranscodedMethod};
 
-/// How an admitted request goes upstream as a call of gRPC, and its answer comes back.
+/// An admitted request as a call of gRPC.
 #[derive(Clone, Debug)]
-pub struct Transcoding {
+pub struct TranscodedCall {
     /// The method, and the rule that it was called by.
     pub method: Arc<TranscodedMethod>,
+    /// The message in its frame.
+    pub frame: Bytes,
     /// How the client wants its answer.
     pub format: AnswerFormat,
 }
 
-/// Makes the message of a call. `body` is JSON without a coding, judged by the body rule, or nothing.
-///
-/// # Errors
-/// 400 where the query or the body is not of the message, or path, query and body do not agree.
-pub(super) fn transcoded(
-    method: &Arc<TranscodedMethod>,
-    request: &Request,
-    call: &Call,
-    body: &Bytes,
-) -> Result<(Transcoding, Bytes), Denial> {
-    let made =
-        method.request(&call.bindings, request.query.as_str(), body).map_err(|fault| denial(&fault))?;
-    let mut format = made.format;
-    for accept in request.headers.all("accept").filter_map(|value| value.to_str().ok()) {
-        format = format.accepting(accept);
+impl TranscodedCall {
+    /// Makes the message of a call. `body` is JSON without a coding, judged by the body rule, or nothing.
+    ///
+    /// # Errors
+    /// 400 where the query or the body is not of the message, or path, query and body do not agree.
+    pub(super) fn new(
+        method: &Arc<TranscodedMethod>,
+        request: &Request,
+        call: &Call,
+        body: &Bytes,
+    ) -> Result<Self, Denial> {
+        let made = method.request(&call.bindings, request.query.as_str(), body);
+        let made = made.map_err(|fault| denial(&fault))?;
+        let mut format = made.format;
+        for accept in request.headers.all("accept").filter_map(|value| value.to_str().ok()) {
+            format = format.accepting(accept);
+        }
+        format.is_head_only = request.method == Method::HEAD;
+        Ok(Self { method: method.clone(), frame: made.frame, format })
     }
-    format.is_head_only = request.method == Method::HEAD;
-    Ok((Transcoding { method: method.clone(), format }, made.frame))
 }
 
 fn denial(fault: &RequestFault) -> Denial {

@@ -157,7 +157,7 @@ impl Exchange {
         match std::mem::replace(&mut self.phase, Phase::Received) {
             Phase::Admitted(admitted) => {
                 let (whole, until) = match admitted.body() {
-                    JudgedBody::Held(_) => (Some(Instant::now()), None),
+                    JudgedBody::Held(_) | JudgedBody::Transcoded(_) => (Some(Instant::now()), None),
                     JudgedBody::Passed => (None, self.body_until),
                 };
                 self.phase = Phase::Forwarding(Box::new(ForwardingPhase {

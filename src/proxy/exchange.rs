@@ -11,8 +11,9 @@ mod relay;
 mod request;
 
 use std::future::poll_fn;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use http::HeaderValue;
 use tracing::Instrument;
 
 pub use self::client::{ClientSide, SentAnswer};
@@ -21,7 +22,7 @@ use self::request::request_head;
 use super::attempts::no_permit;
 use super::failure::{BrokenAttempt, BrokenKind, UpstreamError};
 use super::steps::is_about_pages;
-use crate::decision::{Admitted, JudgedBody, Transcoding};
+use crate::decision::{Admitted, JudgedBody, TranscodedCall};
 use crate::engine::Exchange;
 use crate::http::answer::{AnswerFault, AnswerHead, PassedHead};
 use crate::reason::{Denial, Reason};
@@ -150,19 +151,20 @@ impl Exchange {
             tracing::debug!(upstream, %address, reused = attempted.reused, "the request goes to a backend");
         }
         let until = forwarding.slot.as_ref().and_then(|(_, until)| *until);
-        let time_left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let admitted = &forwarding.admitted;
-        match connected {
-            Connected::Http2(lease) if let Some(transcoding) = admitted.transcoding() => {
-                begin_call(lease, admitted, transcoding, fields, time_left)
+        match (connected, admitted.body()) {
+            (Connected::Http2(lease), JudgedBody::Transcoded(call)) => {
+                let authority = &admitted.request().authority;
+                let time_left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                begin_call(lease, authority, call, call_fields(fields, time_left))
             }
             // The configuration is checked for it. It is read part by part, and one part may be older.
-            Connected::Http1(_) if admitted.transcoding().is_some() => Err(Denial::new(
-                Reason::UpstreamUnavailable,
-                "the upstream does not speak HTTP/2, which gRPC needs",
-            )),
-            Connected::Http1(connection) => Ok(begin_on_connection(connection, admitted, &fields)),
-            Connected::Http2(lease) => begin_on_stream(lease, admitted, fields),
+            (Connected::Http1(_), JudgedBody::Transcoded(_)) => {
+                let detail = "the upstream does not speak HTTP/2, which gRPC needs";
+                Err(Denial::new(Reason::UpstreamUnavailable, detail))
+            }
+            (Connected::Http1(connection), _) => Ok(begin_on_connection(connection, admitted, &fields)),
+            (Connected::Http2(lease), _) => begin_on_stream(lease, admitted, fields),
         }
     }
 
@@ -211,7 +213,7 @@ fn begin_on_connection(
     let request = admitted.request();
     let held = match admitted.body() {
         JudgedBody::Held(body) => body.len(),
-        JudgedBody::Passed => 0,
+        JudgedBody::Transcoded(_) | JudgedBody::Passed => 0,
     };
     let (head, has_chunks) = request_head(request, fields, held.min(COPIED));
     let is_secured = connection.is_secured();
@@ -245,23 +247,17 @@ fn begin_on_stream(
 /// The call of gRPC that a request has become, for a stream.
 fn begin_call(
     lease: StreamLease,
-    admitted: &Admitted,
-    transcoding: &Transcoding,
+    authority: &HeaderValue,
+    call: &TranscodedCall,
     fields: OutgoingFields,
-    time_left: Option<Duration>,
 ) -> Result<Backend, Denial> {
-    let JudgedBody::Held(message) = admitted.body() else {
-        return Err(Denial::new(Reason::Internal, "a request without a message would have been transcoded"));
-    };
-    let Transcoding { method, format } = transcoding;
-    let authority = &admitted.request().authority;
-    let fields = call_fields(fields, time_left);
+    let TranscodedCall { method, frame, format } = call;
     let head = http2::request_head(&http::Method::POST, lease.is_secured(), authority, method.path(), fields);
     let head = head.map_err(|error| {
         Denial::new(Reason::Internal, format!("the call cannot be written in HTTP/2: {error}"))
     })?;
     let mut stream = BackendStream::new(lease, head);
-    stream.send_held(message.clone());
+    stream.send_held(frame.clone());
     let answer = AnswerTranscoder::new(method.clone(), *format);
     Ok(Backend::Transcoded(Box::new(TranscodedStream::new(stream, answer, format.is_head_only))))
 }

@@ -28,6 +28,7 @@ impl Exchange {
         let assertion = self.assertion(admitted.permit())?;
         let body = match admitted.body() {
             JudgedBody::Held(bytes) => OutgoingBody::Held(bytes.len()),
+            JudgedBody::Transcoded(call) => OutgoingBody::Held(call.frame.len()),
             JudgedBody::Passed => OutgoingBody::Passed,
         };
         let request_id = self.arrival.request_id.as_str();

@@ -33,7 +33,7 @@ impl TranscodedMethod {
         query: Option<&str>,
         body: &[u8],
     ) -> Result<TranscodedRequest, RequestFault> {
-        let mut message = self.from_body(body)?;
+        let mut message = self.body_message(body)?;
         let format = self.apply_query(&mut message, query)?;
         for (name, value) in bindings {
             self.bind(&mut message, name, value)?;
@@ -43,7 +43,7 @@ impl TranscodedMethod {
         Ok(TranscodedRequest { frame, format })
     }
 
-    fn from_body(&self, body: &[u8]) -> Result<DynamicMessage, RequestFault> {
+    fn body_message(&self, body: &[u8]) -> Result<DynamicMessage, RequestFault> {
         let in_body = |faults| RequestFault::all(RequestPart::Body, faults);
         let mut message = DynamicMessage::new(self.input.clone());
         let is_empty = body.trim_ascii().is_empty();

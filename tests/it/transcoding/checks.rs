@@ -1,0 +1,70 @@
+//! What `check` says of services that cannot be transcoded.
+
+use std::path::Path;
+
+use super::rig::{descriptors, tree};
+use crate::harness::{Tree, opgate};
+
+/// What `check` says of a tree, with settings; paths of the tree are left out.
+fn checked(tree: &Tree, settings: &[&str]) -> String {
+    let mut command = opgate();
+    command.args(["check", "--config", "config/demo.yaml", "--set", &tree.setting()]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    text.replace(&tree.path().display().to_string(), "POLICIES")
+}
+
+const SERVICE: &str = "services={library: {upstream: operations, transcode: true}}";
+const H2C: &str = "upstreams.operations.protocol=h2c";
+
+/// The lines with what is wrong.
+fn wrong(text: &str) -> String {
+    let is_told = |line: &&str| {
+        let line = line.trim_start();
+        line.starts_with("error") || line.starts_with("warning") || line.starts_with("= help")
+    };
+    text.lines()
+        .filter(is_told)
+        .filter(|line| line.contains("transcode") || line.contains("= help"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn a_service_that_cannot_be_transcoded_is_told_why() {
+    let whole = tree();
+    let good = checked(&whole, &[SERVICE, H2C]);
+    insta::assert_snapshot!("a_stream_of_the_client", wrong(&good));
+    assert!(!good.contains("error:"), "{good}");
+
+    insta::assert_snapshot!("an_upstream_of_http1", wrong(&checked(&whole, &[SERVICE])));
+
+    let undescribed = tree();
+    std::fs::remove_file(undescribed.path().join("services/library.binpb")).unwrap();
+    undescribed.write("services/library.yaml", &format!("{}\n", SERVICE_WITH_RULES));
+    let text = checked(&undescribed, &[SERVICE, H2C]);
+    insta::assert_snapshot!("no_descriptors", wrong(&text));
+
+    let wrong_rules = tree();
+    wrong_rules.write("services/library.yaml", SERVICE_WITH_RULES);
+    assert!(
+        Path::new(&wrong_rules.path().join("services/library.binpb")).exists() && !descriptors().is_empty()
+    );
+    let text = checked(&wrong_rules, &[SERVICE, H2C]);
+    insta::assert_snapshot!("rules_that_do_not_fit", wrong(&text));
+}
+
+/// Rules that name what the messages do not have.
+const SERVICE_WITH_RULES: &str = "name: library.example.com
+http:
+  rules:
+  - {selector: lib.v1.Library.GetBook, get: '/v1/{name=projects/*/books/*}', response_body: nope}
+  - {selector: lib.v1.Library.CreateBook, post: '/v1/{parent=projects/*}/books', body: volume}
+  - {selector: lib.v1.Library.Echo, get: '/v1/{name=projects/*}/echo/{inner}/{tags}/{inner.nope}'}
+authentication:
+  rules:
+  - {selector: '*', oauth: {canonical_scopes: https://www.googleapis.com/auth/cloud-platform}}
+";
