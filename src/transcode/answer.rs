@@ -200,13 +200,13 @@ impl AnswerTranscoder {
     /// Writes the next message of a stream.
     fn item(&mut self, message: &[u8], sink: &mut impl JsonSink) -> Result<(), AnswerProblem> {
         let written = self.document(message)?;
-        if self.state == AnswerState::Streaming {
-            self.put(self.between(&written), &written.bytes, sink);
+        let mark = if self.state == AnswerState::Streaming {
+            self.between(&written)
         } else {
             self.begin(StreamStart::First(&written), sink)?;
-            self.put(self.before(&written), &written.bytes, sink);
-        }
-        self.put(self.after(&written), b"", sink);
+            self.before(&written)
+        };
+        self.put([mark, &written.bytes, self.after(&written)], sink);
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl AnswerTranscoder {
         sink.head(200, &fields, None);
         self.state = AnswerState::Streaming;
         if matches!(start, StreamStart::Nothing) && self.format.stream == StreamFormat::Array {
-            self.put(b"[", b"", sink);
+            self.put([b"[", b"", b""], sink);
         }
         Ok(())
     }
@@ -236,14 +236,13 @@ impl AnswerTranscoder {
             return sink.end();
         }
         let written = write::Written { bytes: error.to_vec().into(), content_type: JSON, is_raw: false };
-        self.put(self.between(&written), &written.bytes, sink);
-        self.put(self.after(&written), b"", sink);
+        self.put([self.between(&written), &written.bytes, self.after(&written)], sink);
         self.close(sink);
     }
 
     fn close(&self, sink: &mut impl JsonSink) {
         if self.format.stream == StreamFormat::Array && !self.method.answers_raw() {
-            self.put(b"]", b"", sink);
+            self.put([b"]", b"", b""], sink);
         }
         sink.end();
     }
@@ -273,11 +272,10 @@ impl AnswerTranscoder {
         }
     }
 
-    fn put(&self, mark: &[u8], bytes: &[u8], sink: &mut impl JsonSink) {
-        for piece in [mark, bytes] {
-            if !piece.is_empty() && !self.format.is_head_only {
-                sink.data(piece);
-            }
+    /// Writes one message of a stream in one piece, with what stands before and behind it.
+    fn put(&self, pieces: [&[u8]; 3], sink: &mut impl JsonSink) {
+        if !self.format.is_head_only && pieces.iter().any(|piece| !piece.is_empty()) {
+            sink.data(&pieces.concat());
         }
     }
 }

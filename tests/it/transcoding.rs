@@ -4,6 +4,7 @@ mod backend;
 mod checks;
 mod envoy;
 mod faults;
+mod page;
 mod refused;
 mod rig;
 mod streams;
@@ -106,16 +107,23 @@ async fn the_call_has_the_fields_of_grpc_and_none_that_speak_of_the_json() {
 async fn a_head_is_answered_like_its_get_without_a_body() {
     let rig = Rig::start().await;
     rig.backend.answer("GetBook", one(json!({"name": "x"})));
-    let (answer, call) = rig.called(&ana("HEAD", BOOK)).await;
-    assert_eq!((answer.status, answer.body.len()), (200, 0));
-    assert_eq!(answer.header("content-length"), Some("12"));
-    assert_eq!(call.message, json!({"name": "projects/acme/books/b1"}));
     rig.backend.answer("WatchBooks", one(json!({"name": "x"})));
-    let (answer, _) = rig.called(&ana("HEAD", "/v1/projects/acme/books:watch")).await;
-    assert_eq!((answer.status, answer.body.len()), (200, 0));
-    rig.backend.answer("GetBook", vec![Step::TrailersOnly(error(5, "none"))]);
-    let (answer, _) = rig.called(&ana("HEAD", BOOK)).await;
-    assert_eq!((answer.status, answer.body.len()), (404, 0));
+    rig.backend.answer("DownloadBook", vec![Step::TrailersOnly(error(5, "none"))]);
+    for (target, status, length) in [
+        (BOOK.to_owned(), 200, Some("12")),
+        ("/v1/projects/acme/books:watch".to_owned(), 200, None),
+        (format!("{BOOK}:download"), 404, Some("90")),
+    ] {
+        let request = ana("HEAD", &target);
+        let answer = rig.gate.http2(&request).await;
+        assert_eq!((answer.status, answer.body.len()), (status, 0), "{target}");
+        assert_eq!(answer.header("content-length"), length, "{target}");
+        let bytes = rig.gate.raw_to_the_end(request.header("connection", "close").to_http1()).await;
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")) && text.ends_with("\r\n\r\n"), "{text}");
+        assert_eq!(text.matches("\r\n\r\n").count(), 1, "{text}");
+        assert_eq!(rig.backend.take().len(), 2);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,8 +179,9 @@ async fn a_cancel_of_an_operation_is_a_message_and_counts_as_one() {
     let (answer, _) = rig.called(&ana("GET", "/v1/projects/acme/operations/o1")).await;
     assert_eq!(answer.json().unwrap(), done);
     let metrics = rig.gate.metrics().await;
-    let cancelled =
-        metrics.lines().find(|line| line.starts_with("opgate_cancels_total") && line.contains("cancelled"));
+    let cancelled = metrics
+        .lines()
+        .find(|line| line.starts_with("opgate_cancel_outcomes_total") && line.contains("\"cancelled\""));
     assert!(cancelled.is_some_and(|line| !line.ends_with(" 0")), "{cancelled:?}");
 }
 

@@ -123,7 +123,8 @@ impl Rig {
         let again = self.backend.take();
         let without_id = |answer: &Answer| {
             let mut json = answer.json().unwrap_or_default();
-            if let Some(details) = json["error"]["details"].as_array_mut() {
+            let details = json.pointer_mut("/error/details");
+            if let Some(details) = details.and_then(serde_json::Value::as_array_mut) {
                 details.retain(|detail| detail.get("requestId").is_none());
             }
             (answer.status, json, answer.header("content-type").map(str::to_owned))
