@@ -241,7 +241,9 @@ impl Catalog {
                 bind(binding, RouteTarget::Closed { rpc: http.selector.clone() });
             }
         }
-        if let Some(span) = &definition.allow_cors {
+        let allow_cors = definition.allow_cors.as_ref();
+        if let Some(span) = allow_cors.filter(|span| transcoding::may_answer_options(settings, span, report))
+        {
             let method = Arc::new(options::method(
                 self.methods.len(),
                 service.clone(),

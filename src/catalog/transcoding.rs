@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::method::{BodyRule, Method};
 use super::router::RouteTarget;
 use super::service::{HttpBinding, HttpBody};
-use crate::diagnostic::Report;
+use super::settings::ExposureSettings;
+use crate::diagnostic::{Report, Span};
 use crate::transcode::{BodyMapping, Rpc, TranscodeError, TranscodedMethod};
 
 /// Where a binding of a transcoded service leads. What cannot be transcoded leads nowhere: the backend does not speak HTTP.
@@ -56,6 +57,16 @@ pub(super) fn target(
             closed()
         }
     }
+}
+
+/// Whether OPTIONS goes to the backend where the service file says so. A backend of gRPC does not answer it.
+pub(super) fn may_answer_options(settings: &ExposureSettings, span: &Span, report: &mut Report) -> bool {
+    if settings.transcode {
+        report
+            .warning(span, format!("`allow_cors` does nothing: the backend of `{}` speaks gRPC", settings.id))
+            .help("say under `cors` of the service in the configuration which web pages may call it");
+    }
+    !settings.transcode
 }
 
 fn tell(error: &TranscodeError, method: &Method, binding: &HttpBinding, report: &mut Report) {

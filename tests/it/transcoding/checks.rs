@@ -26,7 +26,7 @@ fn wrong(text: &str) -> String {
     let mut is_about_it = false;
     for line in text.lines() {
         if line.starts_with("error") || line.starts_with("warning") {
-            is_about_it = line.contains("transcoded");
+            is_about_it = line.contains("transcoded") || line.contains("speaks gRPC");
             told.extend(is_about_it.then_some(line));
         } else if line.trim_start().starts_with("= help") && is_about_it {
             told.push(line.trim_start());
@@ -61,6 +61,7 @@ fn a_service_that_cannot_be_transcoded_is_told_why() {
 
 /// Rules that name what the messages do not have.
 const SERVICE_WITH_RULES: &str = "name: library.example.com
+endpoints: [{name: library.example.com, allow_cors: true}]
 http:
   rules:
   - {selector: lib.v1.Library.GetBook, get: '/v1/{name=projects/*/books/*}', response_body: nope}

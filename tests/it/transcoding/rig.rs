@@ -28,10 +28,9 @@ fn compiled(files: &[&str]) -> Vec<u8> {
     compiler.encode_file_descriptor_set()
 }
 
-pub const METHODS: [&str; 11] = [
+pub const METHODS: [&str; 10] = [
     "GetBook",
     "ListBooks",
-    "ListTitles",
     "CreateBook",
     "UpdateBook",
     "DeleteBook",
@@ -43,7 +42,7 @@ pub const METHODS: [&str; 11] = [
 ];
 
 const SERVICE: &str = "name: library.example.com
-apis: [{name: lib.v1.Library}, {name: google.longrunning.Operations}]
+apis: [{name: lib.v1.Library}, {name: lib.v1.Titles}, {name: google.longrunning.Operations}]
 http:
   rules:
   - {selector: google.longrunning.Operations.CancelOperation, post: '/v1/{name=projects/*/operations/*}:cancel', body: '*'}
@@ -59,7 +58,7 @@ pub fn tree() -> Tree {
     let mut rules = String::new();
     for method in METHODS {
         let resource = match method {
-            "ListBooks" | "ListTitles" | "CreateBook" | "WatchBooks" | "UploadBooks" => "parent",
+            "ListBooks" | "CreateBook" | "WatchBooks" | "UploadBooks" => "parent",
             "UpdateBook" => "book.name",
             _ => "name",
         };
@@ -67,6 +66,7 @@ pub fn tree() -> Tree {
             "- {{selector: lib.v1.Library.{method}, permission: library.books.use, resource: {resource}}}\n"
         );
     }
+    rules += "- {selector: lib.v1.Titles.ListTitles, permission: library.books.use, resource: parent}\n";
     for method in ["CancelOperation", "GetOperation"] {
         rules += &format!(
             "- {{selector: google.longrunning.Operations.{method}, permission: library.books.use}}\n"

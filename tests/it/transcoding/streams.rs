@@ -103,6 +103,7 @@ async fn a_client_that_leaves_ends_the_call() {
     while !String::from_utf8_lossy(&seen).contains("\"2\"") {
         assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
     }
+    stream.set_zero_linger().unwrap();
     drop(stream);
     while rig.backend.resets() == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
