@@ -19,6 +19,7 @@ mod format;
 mod frame;
 mod known;
 mod parse;
+mod problem;
 mod query;
 mod request;
 mod scalar;
@@ -28,10 +29,11 @@ use std::sync::Arc;
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-pub use self::answer::{AnswerProblem, AnswerTranscoder, JsonSink, MAX_ANSWER_MESSAGE};
+pub use self::answer::{AnswerTranscoder, JsonSink, MAX_ANSWER_MESSAGE};
 pub use self::fault::{RequestFault, RequestPart, TranscodeError};
 use self::field_path::FieldPath;
 pub use self::format::AnswerFormat;
+pub use self::problem::AnswerProblem;
 pub use self::request::TranscodedRequest;
 
 /// The message that holds a body of any type.

@@ -13,15 +13,15 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRAILER};
 use http::{HeaderMap, HeaderValue};
 
+use self::write::{JSON, Written};
 use super::TranscodedMethod;
 use super::format::{AnswerFormat, LINES, StreamFormat};
 use super::frame::FrameReader;
+use super::problem::AnswerProblem;
 use super::status::RpcStatus;
 
 /// Most bytes of one message of an answer: the usual bound of gRPC's clients.
 pub const MAX_ANSWER_MESSAGE: usize = 4 * 1024 * 1024;
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
 
 /// Takes an answer as it is made.
 pub trait JsonSink {
@@ -31,23 +31,6 @@ pub trait JsonSink {
     fn data(&mut self, data: &[u8]);
     /// The answer is whole.
     fn end(&mut self);
-}
-
-/// Why an answer cannot be transcoded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AnswerProblem {
-    /// It is not one of gRPC.
-    #[error("the backend's answer is not one of gRPC: {0}")]
-    NotGrpc(String),
-    /// Its frames are not as they should be.
-    #[error("the backend's answer is not well framed: {0}")]
-    Frame(&'static str),
-    /// A message beyond its bound.
-    #[error("a message of the backend's answer has more than {0} bytes")]
-    TooLarge(usize),
-    /// A message that its descriptor does not describe, or that JSON cannot write.
-    #[error("a message of the backend's answer cannot be written as JSON: {0}")]
-    Message(String),
 }
 
 /// One answer under way.
@@ -154,7 +137,7 @@ impl AnswerTranscoder {
                 self.close(sink);
             }
             (true, Some(message)) => {
-                let written = self.document(&message)?;
+                let written = self.method.document(&message, self.format)?;
                 self.whole(200, written.content_type, &written.bytes, sink);
             }
             (true, None) => return Err(AnswerProblem::Frame("it has no message")),
@@ -199,7 +182,7 @@ impl AnswerTranscoder {
 
     /// Writes the next message of a stream.
     fn item(&mut self, message: &[u8], sink: &mut impl JsonSink) -> Result<(), AnswerProblem> {
-        let written = self.document(message)?;
+        let written = self.method.document(message, self.format)?;
         let mark = if self.state == AnswerState::Streaming {
             self.between(&written)
         } else {
@@ -235,7 +218,7 @@ impl AnswerTranscoder {
             // What the bytes are is up to the backend: nothing of the gate's may stand among them.
             return sink.end();
         }
-        let written = write::Written { bytes: error.to_vec().into(), content_type: JSON, is_raw: false };
+        let written = Written { bytes: error.to_vec().into(), content_type: JSON, is_raw: false };
         self.put([self.between(&written), &written.bytes, self.after(&written)], sink);
         self.close(sink);
     }
@@ -247,7 +230,7 @@ impl AnswerTranscoder {
         sink.end();
     }
 
-    fn before(&self, written: &write::Written) -> &'static [u8] {
+    fn before(&self, written: &Written) -> &'static [u8] {
         match self.format.stream {
             _ if written.is_raw => b"",
             StreamFormat::Array => b"[",
@@ -256,14 +239,14 @@ impl AnswerTranscoder {
         }
     }
 
-    fn between(&self, written: &write::Written) -> &'static [u8] {
+    fn between(&self, written: &Written) -> &'static [u8] {
         match self.format.stream {
             StreamFormat::Array if !written.is_raw => b",\n",
             _ => self.before(written),
         }
     }
 
-    fn after(&self, written: &write::Written) -> &'static [u8] {
+    fn after(&self, written: &Written) -> &'static [u8] {
         match self.format.stream {
             _ if written.is_raw => b"",
             StreamFormat::Array => b"",
@@ -283,7 +266,7 @@ impl AnswerTranscoder {
 /// What a stream begins with.
 #[derive(Clone, Copy)]
 enum StreamStart<'w> {
-    First(&'w write::Written),
+    First(&'w Written),
     /// There is no message.
     Nothing,
 }

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::answer::AnswerProblem;
+use super::problem::AnswerProblem;
 
 /// Bytes in front of a message: a flag, and its length in four bytes.
 pub(super) const HEADER: usize = 5;

@@ -4,9 +4,12 @@ use bytes::Bytes;
 use http::HeaderValue;
 use prost_reflect::{DynamicMessage, FieldDescriptor, SerializeOptions, Value};
 
-use super::{AnswerProblem, AnswerTranscoder, JSON};
-use crate::transcode::format::StreamFormat;
+use crate::transcode::format::{AnswerFormat, StreamFormat};
+use crate::transcode::problem::AnswerProblem;
 use crate::transcode::{HTTP_BODY, TranscodedMethod};
+
+/// The type of JSON, as Google's front ends spell it.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
 
 /// A message that is written.
 #[derive(Debug)]
@@ -29,15 +32,13 @@ impl TranscodedMethod {
             }
         }
     }
-}
 
-impl AnswerTranscoder {
     /// Writes a message, or its field that the rule names.
-    pub(super) fn document(&self, message: &[u8]) -> Result<Written, AnswerProblem> {
-        let decoded = DynamicMessage::decode(self.method.output.clone(), message);
+    pub(super) fn document(&self, message: &[u8], format: AnswerFormat) -> Result<Written, AnswerProblem> {
+        let decoded = DynamicMessage::decode(self.output.clone(), message);
         let message = decoded.map_err(|error| AnswerProblem::Message(error.to_string()))?;
-        let field = self.method.response_body.as_ref();
-        if self.method.answers_raw() {
+        let field = self.response_body.as_ref();
+        if self.answers_raw() {
             let body = match field {
                 None => Some(message),
                 Some(field) => message.get_field(field).as_message().cloned(),
@@ -46,12 +47,12 @@ impl AnswerTranscoder {
             return raw(&body);
         }
         let json = match field {
-            None => self.json(&message, true)?,
-            Some(field) => self.field_json(&message, field)?,
+            None => self.json(&message, true, format)?,
+            Some(field) => self.field_json(&message, field, format)?,
         };
         // Within a stream, lines stand for messages.
-        let is_pretty = self.format.is_pretty
-            && !(self.method.is_server_streaming && self.format.stream != StreamFormat::Array);
+        let is_pretty =
+            format.is_pretty && !(self.is_server_streaming && format.stream != StreamFormat::Array);
         let bytes = if is_pretty { serde_json::to_vec_pretty(&json) } else { serde_json::to_vec(&json) };
         let bytes = bytes.map_err(|error| AnswerProblem::Message(error.to_string()))?;
         Ok(Written { bytes: bytes.into(), content_type: JSON, is_raw: false })
@@ -61,9 +62,10 @@ impl AnswerTranscoder {
         &self,
         message: &DynamicMessage,
         skips_defaults: bool,
+        format: AnswerFormat,
     ) -> Result<serde_json::Value, AnswerProblem> {
         let options = SerializeOptions::new()
-            .use_enum_numbers(self.format.has_enum_numbers)
+            .use_enum_numbers(format.has_enum_numbers)
             .skip_default_fields(skips_defaults);
         let json = message.serialize_with_options(serde_json::value::Serializer, &options);
         json.map_err(|error| AnswerProblem::Message(error.to_string()))
@@ -74,13 +76,14 @@ impl AnswerTranscoder {
         &self,
         message: &DynamicMessage,
         field: &FieldDescriptor,
+        format: AnswerFormat,
     ) -> Result<serde_json::Value, AnswerProblem> {
-        let mut alone = DynamicMessage::new(self.method.output.clone());
+        let mut alone = DynamicMessage::new(self.output.clone());
         let is_set = message.has_field(field);
         if is_set {
             alone.set_field(field, message.get_field(field).into_owned());
         }
-        let json = self.json(&alone, is_set)?;
+        let json = self.json(&alone, is_set, format)?;
         let found = json.as_object().and_then(|members| members.get(field.json_name()));
         Ok(found.cloned().unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())))
     }

@@ -2,24 +2,27 @@
 
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, Value};
-use serde::de::{self, DeserializeSeed, MapAccess};
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
-use super::Reading;
-use super::field::{Fields, once};
-use super::value::ValueSeed;
-use crate::transcode::fault::Fault;
-use crate::transcode::known::Known;
+use super::field::once;
+use super::reading::Reading;
+use crate::transcode::known;
 
 /// The member that names the type.
 const TYPE: &str = "@type";
 
-/// Reads an Any. Its type may stand behind the members that need it, so the members are kept as text first.
+/// The members of an Any beside its type, as text.
+pub(super) type Members<'m> = Vec<(&'m str, &'m RawValue)>;
+
+/// Reads an Any. Its type may stand behind the members that need it, so the members are kept as text first; `unpack` reads
+/// them then.
 pub(super) fn read<'de, A: MapAccess<'de>>(
     reading: &Reading,
     kind: &Kind,
     message: &MessageDescriptor,
     map: A,
+    unpack: impl FnOnce(&Reading, MessageDescriptor, Members<'_>) -> Result<DynamicMessage, A::Error>,
 ) -> Result<Value, A::Error> {
     let members: Vec<(String, Box<RawValue>)> = once(reading, map)?;
     if members.is_empty() {
@@ -34,51 +37,14 @@ pub(super) fn read<'de, A: MapAccess<'de>>(
     let Some(inner) = inner else {
         return Err(reading.refuse(kind, &format!("\"{}\"", url.escape_debug())));
     };
-    let members = members.iter().filter(|(name, _)| name != TYPE);
-    let packed = if Known::of(&inner) == Known::Fields && inner.full_name() != "google.protobuf.Empty" {
-        let mut fields = Fields::new(reading, DynamicMessage::new(inner));
-        for (name, text) in members {
-            fields.member(name, |seed| match seed {
-                Some(seed) => from_text(text, seed),
-                None => Ok(None),
-            })?;
-        }
-        fields.finish()
-    } else {
-        special(reading, inner, members)?
-    };
+    let others = members.iter().filter(|(name, _)| name != TYPE);
+    let packed = unpack(reading, inner, others.map(|(name, text)| (name.as_str(), &**text)).collect())?;
     let value = Value::Bytes(packed.encode_to_vec().into());
-    let made = super::super::known::with(message, "type_url", Value::String(url));
+    let made = known::with(message, "type_url", Value::String(url));
     let made = made.and_then(|mut any| {
         let field = message.get_field_by_name("value")?;
         any.try_set_field(&field, value).ok()?;
         Some(Value::Message(any))
     });
     made.ok_or_else(|| reading.refuse(kind, "…"))
-}
-
-/// A message whose JSON is not an object of its fields: `value` has it.
-fn special<'m, E: de::Error>(
-    reading: &Reading,
-    inner: MessageDescriptor,
-    members: impl Iterator<Item = &'m (String, Box<RawValue>)>,
-) -> Result<DynamicMessage, E> {
-    let mut packed = DynamicMessage::new(inner.clone());
-    let kind = Kind::Message(inner);
-    for (name, text) in members {
-        if name != "value" {
-            let fault = Fault::unknown(&reading.path.borrow(), name);
-            return Err(reading.stop(fault));
-        }
-        if let Some(Value::Message(message)) = from_text(text, ValueSeed { reading, kind: &kind })? {
-            packed = message;
-        }
-    }
-    Ok(packed)
-}
-
-fn from_text<'t, S: DeserializeSeed<'t>, E: de::Error>(text: &'t RawValue, seed: S) -> Result<S::Value, E> {
-    let mut deserializer = serde_json::Deserializer::from_str(text.get());
-    // What is wrong has been noted where it was found.
-    seed.deserialize(&mut deserializer).map_err(E::custom)
 }

@@ -1,14 +1,16 @@
 //! One value of JSON as one value of a field.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
-use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, Value};
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-use super::any;
+use super::any::{self, Members};
 use super::field::Fields;
-use super::{LEVELS_OF_A_VALUE, Reading, VALUES_OF_A_MESSAGE};
+use super::reading::{LEVELS_OF_A_VALUE, Reading, VALUES_OF_A_MESSAGE};
 use crate::transcode::fault::shown;
 use crate::transcode::known::{self, Known};
 use crate::transcode::scalar::{self, Scalar, Spelling};
@@ -162,10 +164,10 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         let read = reading.deeper(levels, || match known {
             Known::Fields => {
                 let mut fields = Fields::new(reading, DynamicMessage::new(message.clone()));
-                fields.all(map)?;
+                all(&mut fields, reading, map)?;
                 Ok(Value::Message(fields.finish()))
             }
-            Known::Any => any::read(reading, self.kind, message, map),
+            Known::Any => any::read(reading, self.kind, message, map, packed),
             Known::Struct => self.members(message, map),
             Known::Value => {
                 let object = self.inner(message, "struct_value")?;
@@ -181,4 +183,176 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         });
         read.map(Some)
     }
+}
+
+/// Reads all members of an object.
+fn all<'de, A: MapAccess<'de>>(
+    fields: &mut Fields<'_>,
+    reading: &Reading,
+    mut map: A,
+) -> Result<(), A::Error> {
+    while let Some(name) = map.next_key::<String>()? {
+        fields.member(&name, |field| match field {
+            Some(field) => map.next_value_seed(FieldSeed { reading, field }),
+            None => map.next_value::<IgnoredAny>().map(|_| None),
+        })?;
+    }
+    Ok(())
+}
+
+/// The message in an Any, of its members without the type.
+fn packed<E: de::Error>(
+    reading: &Reading,
+    inner: MessageDescriptor,
+    members: Members<'_>,
+) -> Result<DynamicMessage, E> {
+    if Known::of(&inner) == Known::Fields && inner.full_name() != "google.protobuf.Empty" {
+        let mut fields = Fields::new(reading, DynamicMessage::new(inner));
+        for (name, text) in members {
+            fields.member(name, |field| match field {
+                Some(field) => from_text(text, FieldSeed { reading, field }),
+                None => Ok(None),
+            })?;
+        }
+        return Ok(fields.finish());
+    }
+    // A message whose JSON is not an object of its fields: `value` has it.
+    let mut packed = DynamicMessage::new(inner.clone());
+    let kind = Kind::Message(inner);
+    for (name, text) in members {
+        if name != "value" {
+            return Err(reading.stop_unknown(name));
+        }
+        if let Some(Value::Message(message)) = from_text(text, ValueSeed { reading, kind: &kind })? {
+            packed = message;
+        }
+    }
+    Ok(packed)
+}
+
+fn from_text<'t, S: DeserializeSeed<'t>, E: de::Error>(text: &'t RawValue, seed: S) -> Result<S::Value, E> {
+    let mut deserializer = serde_json::Deserializer::from_str(text.get());
+    // What is wrong has been noted where it was found.
+    seed.deserialize(&mut deserializer).map_err(E::custom)
+}
+
+/// The value of a field: one, a list or a map. `None` for `null`.
+#[derive(Clone, Copy)]
+pub(super) struct FieldSeed<'r> {
+    pub(super) reading: &'r Reading,
+    pub(super) field: &'r FieldDescriptor,
+}
+
+impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
+    type Value = Option<Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let Self { reading, field } = self;
+        let kind = field.kind();
+        if field.is_list() || field.is_map() {
+            deserializer.deserialize_any(RepeatedVisitor { reading, kind: &kind, is_map: field.is_map() })
+        } else {
+            ValueSeed { reading, kind: &kind }.deserialize(deserializer)
+        }
+    }
+}
+
+struct RepeatedVisitor<'r> {
+    reading: &'r Reading,
+    kind: &'r Kind,
+    is_map: bool,
+}
+
+impl RepeatedVisitor<'_> {
+    fn refuse<E: de::Error>(&self) -> E {
+        let what = if self.is_map { "an object" } else { "a list" };
+        self.reading.stop_at(&format!("it is repeated, and {what} is expected."))
+    }
+}
+
+impl<'de> Visitor<'de> for RepeatedVisitor<'_> {
+    type Value = Option<Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list or an object")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        if self.is_map {
+            return Err(self.refuse());
+        }
+        let Self { reading, kind, .. } = self;
+        let mut values = Vec::new();
+        loop {
+            let next = reading.at(values.len(), || {
+                let next = sequence.next_element_seed(ValueSeed { reading, kind })?;
+                match next {
+                    Some(None) => Err(reading.refuse(kind, "null")),
+                    Some(Some(value)) => Ok(Some(value)),
+                    None => Ok(None),
+                }
+            })?;
+            match next {
+                Some(value) => values.push(value),
+                None => return Ok(Some(Value::List(values))),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let entry = self.kind.as_message().filter(|_| self.is_map);
+        let Some(entry) = entry else { return Err(self.refuse()) };
+        let Self { reading, .. } = self;
+        let (key_kind, value_kind) =
+            (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
+        let mut values = HashMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let key = key(&key_kind, &name);
+            let key =
+                key.ok_or_else(|| reading.refuse(&key_kind, &format!("\"{}\"", name.escape_debug())))?;
+            reading.at(format_args!("\"{}\"", name.escape_debug()), || {
+                let seed = ValueSeed { reading, kind: &value_kind };
+                // An entry of a map is a message of its own.
+                let value = reading.deeper(1, || map.next_value_seed(seed))?;
+                let value = value.ok_or_else(|| reading.refuse(&value_kind, "null"))?;
+                match values.entry(key) {
+                    Entry::Occupied(_) => Err(reading.stop_at("it is given twice.")),
+                    Entry::Vacant(place) => {
+                        place.insert(value);
+                        Ok(())
+                    }
+                }
+            })?;
+        }
+        Ok(Some(Value::Map(values)))
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
+        Err(self.refuse())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Self::Value, E> {
+        Err(self.refuse())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Self::Value, E> {
+        Err(self.refuse())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Self::Value, E> {
+        Err(self.refuse())
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(self.refuse())
+    }
+}
+
+/// The key of a map: JSON has it as a text.
+fn key(kind: &Kind, name: &str) -> Option<MapKey> {
+    scalar::value(kind, Scalar::Text(name), Spelling::Text)?.into_map_key()
 }

@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+use prost::Message;
 use prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
 use prost_reflect::prost_types::{
     DescriptorProto, FieldDescriptorProto, FileDescriptorProto, MessageOptions,
@@ -11,7 +12,14 @@ use prost_reflect::prost_types::{
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::Value;
 
-use super::Detail;
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Detail {
+    #[prost(string, tag = "1")]
+    pub(super) type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) value: Vec<u8>,
+}
 
 /// A detail as an object with its `@type`. `None` for one that no descriptor is known of: the error stands without it.
 pub(super) fn json(detail: &Detail, pool: &DescriptorPool) -> Option<Value> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::backend::GrpcBackend;
+use super::backend::{GrpcBackend, one};
 use super::rig::{Rig, ana, ana_with, descriptors, pool};
 use crate::harness::{Answer, root};
 use opgate::dev::wire;
@@ -293,6 +293,9 @@ async fn each_request_is_the_message_that_envoy_makes_of_it_or_is_refused_for_a_
     let Some(program) = program("the comparison with Envoy") else { return };
     let rig = Rig::start().await;
     let behind = GrpcBackend::start(pool()).await;
+    for backend in [&rig.backend, &behind] {
+        backend.answer("ListBooks", one(json!({"books": [{"name": "b"}]})));
+    }
     let envoy = Envoy::start(&program, behind.address);
     let queries = QUERIES.iter().map(|(path, query, why)| {
         let target = if query.is_empty() { (*path).to_owned() } else { format!("{path}?{query}") };
