@@ -87,6 +87,10 @@ pub struct Exchange {
 }
 
 /// What is under way, with what there is then.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be one allocation more for each request that is allowed"
+)]
 #[derive(Debug)]
 pub enum Phase {
     /// It is being decided, or was refused.
