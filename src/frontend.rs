@@ -9,7 +9,10 @@
 //! ```
 
 mod answer;
+mod authorizer;
 mod date;
+mod ext_authz;
+mod forward_auth;
 mod handler;
 mod http;
 mod http1;

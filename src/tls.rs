@@ -10,6 +10,7 @@ mod established;
 mod pem;
 mod server;
 pub(crate) mod settings;
+mod told;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub use self::client::{ClientTls, is_server_name};
 pub use self::established::Established;
 pub use self::pem::{TlsIdentity, authorities};
 pub use self::server::{ClientRule, ServerTls};
+pub use self::told::certificate_told;
 pub use self::settings::{ListenerTls, UpstreamTls};
 
 /// The certificate of a CA.
