@@ -10,6 +10,7 @@
 
 mod answer;
 mod authorizer;
+mod authzen;
 mod date;
 mod ext_authz;
 mod forward_auth;

@@ -39,7 +39,7 @@ pub use self::connection_limits::{ConnectionLimits, affordable};
 pub(crate) use self::connection_slot::ConnectionSlot;
 use self::handshake::shake_hands;
 pub use self::instruments::Instruments;
-use self::instruments::ListenerInstruments;
+use self::instruments::{AUTHORIZER_UNTRUSTED, ListenerInstruments};
 pub(crate) use self::instruments::{MADE_ROOM, WRITE_TIMEOUT};
 pub(crate) use self::minimum_rate::MinimumRate;
 pub use self::proxy_protocol::ProxyProtocol;
@@ -171,7 +171,7 @@ impl<H: Handler> Listener<H> {
         // What an answer tells is for the proxies that are named.
         if self.authorizer.as_ref().is_some_and(|authorizer| !authorizer.trusts(peer)) {
             tracing::debug!(%peer, listener = self.name, "not a proxy that may ask");
-            return self.count_refused(HeaderError::Untrusted.label());
+            return self.count_refused(AUTHORIZER_UNTRUSTED);
         }
         let address = match &self.proxy_protocol {
             // It costs no place among those of others.

@@ -23,8 +23,8 @@ pub use self::client::{ClientTls, is_server_name};
 pub use self::established::Established;
 pub use self::pem::{TlsIdentity, authorities};
 pub use self::server::{ClientRule, ServerTls};
-pub use self::told::certificate_told;
 pub use self::settings::{ListenerTls, UpstreamTls};
+pub use self::told::certificate_told;
 
 /// The certificate of a CA.
 pub type Authority = CertificateDer<'static>;

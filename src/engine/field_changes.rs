@@ -60,7 +60,9 @@ impl Exchange {
         let request = admitted.request();
         if let Some(sent) = &request.overridden {
             let judged = &request.method;
-            return Err(to_be_rewritten(format!("the {sent} stands for a {judged}, and would be sent as it is")));
+            return Err(to_be_rewritten(format!(
+                "the {sent} stands for a {judged}, and would be sent as it is"
+            )));
         }
         if request.target() != shown.target.as_str() {
             return Err(to_be_rewritten("the body stands for the query, and would be sent as a body"));
@@ -79,7 +81,8 @@ impl Exchange {
 }
 
 fn changes(shown: &Headers, outgoing: &[(HeaderName, HeaderValue)]) -> Result<FieldChanges, Denial> {
-    let is_judged = |name: &HeaderName| !OF_THE_PROXY.contains(&name.as_str()) && !name.as_str().starts_with(':');
+    let is_judged =
+        |name: &HeaderName| !OF_THE_PROXY.contains(&name.as_str()) && !name.as_str().starts_with(':');
     let mut changes = FieldChanges::default();
     for (name, _) in shown.iter().filter(|(name, _)| is_judged(name)) {
         if outgoing.iter().all(|(kept, _)| kept != name) && !changes.removed.contains(name) {
@@ -97,7 +100,9 @@ fn changes(shown: &Headers, outgoing: &[(HeaderName, HeaderValue)]) -> Result<Fi
         }
         // The protocols of the proxies carry texts.
         if std::str::from_utf8(value.as_bytes()).is_err() {
-            return Err(to_be_rewritten(format!("the value of `{name}` would have to be joined, and is not UTF-8")));
+            return Err(to_be_rewritten(format!(
+                "the value of `{name}` would have to be joined, and is not UTF-8"
+            )));
         }
         changes.set.push((name.clone(), value.clone()));
     }
@@ -148,7 +153,10 @@ mod tests {
         let found = changes(&shown, &outgoing).unwrap();
         let set = fields(&[("cookie", "a=1; b=2"), ("x-opgate-principal", "user:ana@example.com")]);
         assert_eq!(found.set, set);
-        assert_eq!(found.removed, [HeaderName::from_static("authorization"), HeaderName::from_static("x-user")]);
+        assert_eq!(
+            found.removed,
+            [HeaderName::from_static("authorization"), HeaderName::from_static("x-user")]
+        );
     }
 
     #[test]

@@ -65,7 +65,11 @@ impl DescribedRequest {
     ///
     /// # Errors
     /// 400 for everything that two readers could take for two requests, 414 and 431 beyond the limits.
-    pub(super) fn read(self, limits: HeadLimits, proxies: &TrustedProxies) -> Result<ReadDescription, Denial> {
+    pub(super) fn read(
+        self,
+        limits: HeadLimits,
+        proxies: &TrustedProxies,
+    ) -> Result<ReadDescription, Denial> {
         let Self { head, version, body, peer } = self;
         limits.check(&head.method, &head.target, head.authority.as_deref(), &head.headers)?;
         let shown = ShownRequest {
@@ -84,7 +88,7 @@ impl DescribedRequest {
             return Err(Denial::new(Reason::RequestMalformed, detail).told());
         }
         let version = version.unwrap_or(request.version);
-        Ok(ReadDescription { request: Request { version, ..request }, shown, body })
+        Ok(ReadDescription { request: request.spoken_in(version), shown, body })
     }
 }
 
@@ -136,7 +140,8 @@ impl BodySource for ShownBody {
             Self::Whole(bytes) if bytes.len() as u64 > limit => Err(overflow()),
             Self::Whole(bytes) => Ok(bytes.clone()),
             Self::NotShown(why) => {
-                let detail = format!("the method's rule needs the whole body, and the proxy does not show it: {why}");
+                let detail =
+                    format!("the method's rule needs the whole body, and the proxy does not show it: {why}");
                 Err(Denial::new(Reason::BodyNotShown, detail).told())
             }
         }

@@ -39,7 +39,8 @@ pub(super) fn question(mut body: Bytes) -> Result<CheckRequest, Denial> {
     if body.get_u32() as usize != body.len() {
         return Err(malformed("the call has not one message"));
     }
-    CheckRequest::decode(body).map_err(|error| malformed(format!("the message is not a CheckRequest: {error}")))
+    CheckRequest::decode(body)
+        .map_err(|error| malformed(format!("the message is not a CheckRequest: {error}")))
 }
 
 /// A message as gRPC writes it.

@@ -259,6 +259,12 @@ impl Request {
         Ok(Self { channel, ..self })
     }
 
+    /// The request, as a client has sent it that spoke this version with a proxy. It was judged by the rules of the version in
+    /// which the proxy tells of it.
+    pub fn spoken_in(self, version: Version) -> Self {
+        Self { version, ..self }
+    }
+
     /// Path and query as they were sent and will be sent.
     pub fn target(&self) -> Cow<'_, str> {
         match self.query.as_str() {

@@ -1,4 +1,5 @@
-//! Listeners that decide for proxies: they are asked about requests which another server has, and forward nothing.
+//! Listeners that decide for others: they are asked about requests which a proxy has, or about what a service wants to know, and
+//! forward nothing.
 
 use ipnet::IpNet;
 
@@ -27,6 +28,8 @@ pub enum AuthorizerProtocol {
     ExtAuthz,
     /// A request of HTTP that describes the client's request, in the fields of this proxy.
     ForwardAuth(ForwardAuthShape),
+    /// OpenID AuthZEN: a question in JSON, about a subject that the service names.
+    AuthZen,
 }
 
 /// In which fields a proxy describes the client's request.
@@ -83,6 +86,7 @@ enum FrontendName {
     Http,
     ExtAuthz,
     ForwardAuth,
+    AuthZen,
 }
 
 /// Reads `frontend` and `authorizer` of a listener. `None` where it forwards requests.
@@ -91,6 +95,7 @@ pub(super) fn authorizer(fields: &mut Fields<'_>, report: &mut Report) -> Option
         ("http", FrontendName::Http),
         ("ext_authz", FrontendName::ExtAuthz),
         ("forward_auth", FrontendName::ForwardAuth),
+        ("authzen", FrontendName::AuthZen),
     ];
     let written = fields.optional("frontend");
     let own = fields.optional("authorizer");
@@ -102,7 +107,7 @@ pub(super) fn authorizer(fields: &mut Fields<'_>, report: &mut Report) -> Option
         if let Some(node) = own {
             report
                 .error(&node.span, "`authorizer` is for a listener that decides for proxies")
-                .help("write `frontend: ext_authz` or `frontend: forward_auth` beside it");
+                .help("write `frontend: ext_authz`, `forward_auth` or `authzen` beside it");
         }
         return None;
     }
@@ -114,11 +119,12 @@ pub(super) fn authorizer(fields: &mut Fields<'_>, report: &mut Report) -> Option
     let protocol = match (name, read.shape) {
         (FrontendName::ForwardAuth, Some(shape)) => AuthorizerProtocol::ForwardAuth(shape),
         (FrontendName::ForwardAuth, None) => {
-            report
-                .error(&at, "it does not say which proxy asks")
-                .help("write `authorizer: {shape: nginx}`; shapes are `nginx`, `traefik`, `caddy` and `haproxy`");
+            report.error(&at, "it does not say which proxy asks").help(
+                "write `authorizer: {shape: nginx}`; shapes are `nginx`, `traefik`, `caddy` and `haproxy`",
+            );
             return None;
         }
+        (FrontendName::AuthZen, _) => AuthorizerProtocol::AuthZen,
         _ => AuthorizerProtocol::ExtAuthz,
     };
     let body = read.body.as_ref().map_or(ToldBody::Unknown, |(body, _)| *body);
@@ -138,7 +144,7 @@ impl AuthorizerProtocol {
         match body {
             ToldBody::Unknown => true,
             ToldBody::Sent => sends,
-            ToldBody::Announced => !sends,
+            ToldBody::Announced => !sends && self != Self::AuthZen,
         }
     }
 }

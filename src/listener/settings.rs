@@ -195,7 +195,14 @@ fn listener(item: &Node, base: &Path, report: &mut Report) -> Option<ReadListene
             Some(None) => true,
             Some(Some(read)) => read.whole.as_ref().is_none_or(|tls| tls.server.requires_certificates()),
         };
-        authorizer::judge_reach(authorizer, at, address.as_ref(), requires, proxy_protocol.is_some(), &mut own);
+        authorizer::judge_reach(
+            authorizer,
+            at,
+            address.as_ref(),
+            requires,
+            proxy_protocol.is_some(),
+            &mut own,
+        );
     }
     let authorizer = authorizer.map(|(authorizer, _)| authorizer);
     fields.finish(&mut own);

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-
 use super::attempts::no_permit;
 use crate::decision::JudgedBody;
 use crate::engine::Exchange;

@@ -113,8 +113,9 @@ const LISTENER: Mapping = Mapping::ours(
         ),
         key(
             "frontend",
-            Words(&["http", "ext_authz", "forward_auth"]),
-            "What it is for: to forward requests, or to decide for a proxy that asks (Envoy's ext_authz, or a request of HTTP).",
+            Words(&["http", "ext_authz", "forward_auth", "authzen"]),
+            "What it is for: to forward requests, to decide for a proxy that asks (Envoy's ext_authz, or a request of HTTP), or to \
+             answer questions of services (AuthZEN).",
         )
         .or("http"),
         key(
@@ -144,9 +145,8 @@ const AUTHORIZER: Mapping = Mapping::ours(
             "body",
             Words(&["unknown", "announced", "sent"]),
             "What a question tells of the body: nothing, whether there is one (`X-Original-Framing`), or all of it \
-             (Envoy's `with_request_body`, Traefik's `forwardBody`).",
-        )
-        .or("unknown"),
+             (Envoy's `with_request_body`, Traefik's `forwardBody`). By default, nothing.",
+        ),
     ],
 );
 

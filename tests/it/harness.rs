@@ -74,7 +74,6 @@ pub struct Setup {
 /// A running gate. It ends when the value is dropped.
 pub struct Gate {
     child: Child,
-    /// The proxy that asks it, where the test runs behind one: the address is the proxy's then.
     pub front: Option<front::RunningFront>,
     directory: TempDir,
     settings: Vec<String>,
@@ -243,11 +242,7 @@ impl Gate {
             assert_accepted(&root().join(config), &gate.settings);
             (address(&bound["listeners"][0]), address(&bound["admin"]))
         };
-        if let Some(front) = front::current() {
-            let running = front.start(gate.address, gate.backend.address());
-            gate.address = running.address;
-            gate.front = Some(running);
-        }
+        gate.put_behind_front();
         gate
     }
 

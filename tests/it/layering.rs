@@ -163,6 +163,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "admission",
             "assertion",
+            "authzen",
             "clock",
             "engine",
             "http",
@@ -173,6 +174,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
+    // What services ask about callers that they name.
+    ("authzen", &["catalog", "decision", "json", "reason", "simulation"]),
     // What one process passes on to the next.
     ("handover", &["diagnostic", "document", "listener"]),
     (

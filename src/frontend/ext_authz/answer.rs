@@ -82,8 +82,10 @@ fn overwriting((name, value): (HeaderName, HeaderValue)) -> HeaderChange {
 /// What Envoy's later filters and its access log can read of the decision.
 fn metadata(exchange: &Exchange) -> Struct {
     let call = exchange.trace.call.as_deref();
-    let reason = exchange.denial.as_ref().map_or(crate::engine::ALLOWED, |denial| denial.reason().entry().name);
-    let principal = exchange.trace.caller.as_deref().map(|caller| caller.principal.with_plain_subject().to_string());
+    let reason =
+        exchange.denial.as_ref().map_or(crate::engine::ALLOWED, |denial| denial.reason().entry().name);
+    let principal =
+        exchange.trace.caller.as_deref().map(|caller| caller.principal.with_plain_subject().to_string());
     let known = [
         ("request_id", Some(exchange.arrival.request_id.clone())),
         ("reason", Some(reason.to_owned())),
@@ -93,6 +95,7 @@ fn metadata(exchange: &Exchange) -> Struct {
         ("method", call.map(|call| call.method.name.clone())),
     ];
     let known = known.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?)));
-    let fields: BTreeMap<_, _> = known.map(|(name, text)| (name, Value { string_value: Some(text) })).collect();
+    let fields: BTreeMap<_, _> =
+        known.map(|(name, text)| (name, Value { string_value: Some(text) })).collect();
     Struct { fields }
 }

@@ -36,7 +36,8 @@ const NOT_SENT: &str = "set `with_request_body` with `pack_as_bytes: true` in En
     `authorizer: {body: sent}` for the listener of opgate";
 const PARTIAL: &str = "Envoy shows a part of it: raise `max_request_bytes` in the filter's `with_request_body`, and set \
     `allow_partial_message: false`";
-const AS_TEXT: &str = "Envoy shows a text that is made of it: set `pack_as_bytes: true` in the filter's `with_request_body`";
+const AS_TEXT: &str =
+    "Envoy shows a text that is made of it: set `pack_as_bytes: true` in the filter's `with_request_body`";
 
 /// The request that Envoy asks about. `told` is what its filter is set to show of bodies.
 ///
@@ -83,7 +84,8 @@ pub(in crate::frontend) fn describe(check: CheckRequest, told: ToldBody) -> Resu
 fn fields(http: &HttpRequest) -> Result<Headers, Denial> {
     let mut headers = Headers::default();
     let is_raw = http.header_map.as_ref().is_some_and(|list| !list.headers.is_empty());
-    let bad_value = |name: &str| malformed(format!("the value of `{}` holds a control character", name.escape_debug()));
+    let bad_value =
+        |name: &str| malformed(format!("the value of `{}` holds a control character", name.escape_debug()));
     let mut push = |name: &str, value: &[u8]| {
         if name.starts_with(':') {
             return agree(http, name, value);
@@ -107,7 +109,8 @@ fn fields(http: &HttpRequest) -> Result<Headers, Denial> {
     match &http.header_map {
         Some(list) if !list.headers.is_empty() => {
             for field in &list.headers {
-                let value = if field.raw_value.is_empty() { field.value.as_bytes() } else { &field.raw_value };
+                let value =
+                    if field.raw_value.is_empty() { field.value.as_bytes() } else { &field.raw_value };
                 push(&field.key, value)?;
             }
         }
@@ -134,7 +137,11 @@ fn agree(http: &HttpRequest, name: &str, value: &[u8]) -> Result<(), Denial> {
         // Of an extended CONNECT, which opens a tunnel.
         _ => return Err(malformed(format!("the pseudo-header `{name}` is not accepted here"))),
     };
-    if said.as_bytes() == value { Ok(()) } else { Err(malformed(format!("Envoy shows two values of `{name}`"))) }
+    if said.as_bytes() == value {
+        Ok(())
+    } else {
+        Err(malformed(format!("Envoy shows two values of `{name}`")))
+    }
 }
 
 fn body(http: &HttpRequest, fields: &Headers, told: ToldBody) -> ShownBody {

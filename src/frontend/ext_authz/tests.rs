@@ -170,7 +170,11 @@ fn a_body_is_whole_only_where_envoy_shows_all_of_its_bytes() {
     let partial = with(ToldBody::Sent, |http| {
         http.raw_body = Bytes::from_static(b"{}");
         *http = HttpRequest {
-            header_map: raw(&[("x-envoy-auth-partial-body", b"false"), ("x-envoy-auth-partial-body", b"true")]).header_map,
+            header_map: raw(&[
+                ("x-envoy-auth-partial-body", b"false"),
+                ("x-envoy-auth-partial-body", b"true"),
+            ])
+            .header_map,
             ..http.clone()
         };
     });

@@ -37,7 +37,10 @@ pub(in crate::frontend) fn answer(
             // Every 2xx means that the request may pass.
             exchange.phase = Phase::Received;
             let what = own.reason();
-            Denial::new(Reason::NotOffered, format!("{what}: a proxy that asks cannot be given an answer of the gate's own"))
+            Denial::new(
+                Reason::NotOffered,
+                format!("{what}: a proxy that asks cannot be given an answer of the gate's own"),
+            )
         }
     };
     let denial = exchange.worded(denial);
@@ -88,7 +91,8 @@ fn allowed(shape: ForwardAuthShape, exchange: &Exchange, changes: FieldChanges) 
     let mut own = exchange.fields_for_client(200);
     // Of the shapes without a script, Traefik alone shows bodies. It sets the type that it is told, or none.
     if shape == ForwardAuthShape::Traefik && !removed.contains(&header::CONTENT_TYPE) {
-        let sent = exchange.request.as_ref().and_then(|request| request.headers.one("content-type").ok()?.cloned());
+        let sent =
+            exchange.request.as_ref().and_then(|request| request.headers.one("content-type").ok()?.cloned());
         own.extend(sent.map(|sent| (header::CONTENT_TYPE, sent)));
     }
     own.retain(|(name, _)| set.iter().all(|(other, _)| other != name));

@@ -92,7 +92,9 @@ pub(in crate::frontend) fn describe(
 /// The value of a field that the proxy sets in every question.
 fn told_by<'h>(headers: &'h Headers, name: &'static str) -> Result<&'h str, Denial> {
     let Some(value) = headers.one(name)? else {
-        return Err(malformed(format!("the proxy does not say what the client's request is: it has to set `{name}`")));
+        return Err(malformed(format!(
+            "the proxy does not say what the client's request is: it has to set `{name}`"
+        )));
     };
     value.to_str().map_err(|_| malformed(format!("the value of `{name}` is not ASCII")))
 }
@@ -103,7 +105,9 @@ fn announced(framing: &str, headers: &mut Headers) -> Result<(ShownBody, Option<
     let (Some(protocol), Some(length), Some(coding), None) =
         (pieces.next(), pieces.next(), pieces.next(), pieces.next())
     else {
-        return Err(malformed(format!("the value of `{FRAMING}` is not `PROTOCOL;CONTENT-LENGTH;TRANSFER-ENCODING`")));
+        return Err(malformed(format!(
+            "the value of `{FRAMING}` is not `PROTOCOL;CONTENT-LENGTH;TRANSFER-ENCODING`"
+        )));
     };
     let (length, coding) = (length.trim(), coding.trim());
     let version = match protocol.trim() {
@@ -118,7 +122,8 @@ fn announced(framing: &str, headers: &mut Headers) -> Result<(ShownBody, Option<
         (length, "", _) => length,
         _ => return Err(malformed("both `content-length` and `transfer-encoding` are sent")),
     };
-    let value = HeaderValue::from_str(length).map_err(|_| malformed("`content-length` is not a number of bytes"))?;
+    let value =
+        HeaderValue::from_str(length).map_err(|_| malformed("`content-length` is not a number of bytes"))?;
     headers.push(header::CONTENT_LENGTH, value);
     let body = if length == "0" { ShownBody::Whole(Bytes::new()) } else { ShownBody::NotShown(NOT_SENT) };
     Ok((body, version))

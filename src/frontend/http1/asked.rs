@@ -5,11 +5,11 @@ use http::Method;
 
 use super::Http1;
 use super::connection::Http1Connection;
-use super::write::{WrittenAnswer, refuse, write_answer};
+use super::write::{WrittenAnswer, refuse, write_answer, write_unrecorded};
 use crate::engine::{Arrival, Decision, Exchange};
 use crate::frontend::authorizer::judge;
-use crate::frontend::{answer, forward_auth};
-use crate::http::{Framing, RawHead, malformed};
+use crate::frontend::{answer, authzen, forward_auth};
+use crate::http::{Framing, RawHead, Scheme, malformed};
 use crate::listener::{Authorizer, AuthorizerProtocol};
 use crate::reason::{Denial, Reason};
 
@@ -32,9 +32,16 @@ impl Http1<'_> {
         if front.health_path.as_ref().is_some_and(|path| head.target == path.as_str()) {
             return self.answer_probe(connection, exchange, end).await;
         }
-        let AuthorizerProtocol::ForwardAuth(shape) = authorizer.protocol else {
-            let denial = malformed("this listener is asked over HTTP/2, by gRPC");
-            return refuse(front, connection, exchange, denial, false).await;
+        let shape = match authorizer.protocol {
+            AuthorizerProtocol::ForwardAuth(shape) => shape,
+            AuthorizerProtocol::AuthZen => {
+                drop(exchange);
+                return self.evaluate(connection, head, framing, end).await;
+            }
+            AuthorizerProtocol::ExtAuthz => {
+                let denial = malformed("this listener is asked over HTTP/2, by gRPC");
+                return refuse(front, connection, exchange, denial, false).await;
+            }
         };
         self.buffer.advance(end);
         let behind = std::mem::take(&mut self.buffer);
@@ -42,7 +49,8 @@ impl Http1<'_> {
         self.slot.allowed();
         let persists = head.persists() && self.opened.elapsed() < front.limits.connection_lifetime;
         let is_head = head.method == Method::HEAD;
-        let body = self.read_question(&mut connection, framing).await;
+        let most = front.engine.limits().body.message.max(64 * 1024);
+        let body = self.read_question(&mut connection, framing, most).await;
         let described =
             body.and_then(|body| forward_auth::describe(head, body, shape, authorizer.body, self.peer));
         let proxies = forward_auth::proxies(&front.engine.proxies(), self.peer);
@@ -55,17 +63,40 @@ impl Http1<'_> {
         write_answer(front, connection, exchange, written, persists).await
     }
 
+    /// Answers a question of AuthZEN.
+    async fn evaluate(
+        &mut self,
+        mut connection: Http1Connection,
+        head: RawHead,
+        framing: Framing,
+        end: usize,
+    ) -> Option<Http1Connection> {
+        let front = self.front;
+        self.buffer.advance(end);
+        connection.begin_body(framing, std::mem::take(&mut self.buffer));
+        self.slot.allowed();
+        let persists = head.persists() && self.opened.elapsed() < front.limits.connection_lifetime;
+        let scheme = if connection.established().is_some() { Scheme::Https } else { Scheme::Http };
+        let answer = match self.read_question(&mut connection, framing, authzen::MOST_BYTES).await {
+            Ok(body) => authzen::answer(&front.engine, &head, &body, self.peer, scheme),
+            Err(denial) => authzen::refused(&front.engine, self.peer, denial),
+        };
+        let is_head = head.method == Method::HEAD;
+        write_unrecorded(front, connection, &answer, is_head, persists).await
+    }
+
     /// The body of a question.
     async fn read_question(
         &self,
         connection: &mut Http1Connection,
         framing: Framing,
+        most: u64,
     ) -> Result<Bytes, Denial> {
         if framing.announced() == Some(0) {
             return Ok(Bytes::new());
         }
-        let most = self.front.engine.limits().body.message.max(64 * 1024);
-        let overflow = || Denial::new(Reason::BodyTooLarge, format!("the question has more than {most} bytes"));
+        let overflow =
+            || Denial::new(Reason::BodyTooLarge, format!("the question has more than {most} bytes"));
         match tokio::time::timeout(self.front.limits.body_timeout, connection.collect(most)).await {
             Ok(Ok(data)) => Ok(data.into()),
             Ok(Err(error)) => Err(error.denial(overflow)),

@@ -104,6 +104,34 @@ pub(super) async fn write_answer(
     None
 }
 
+/// Writes an answer to what has been recorded already. Gives the connection back if it goes on.
+pub(super) async fn write_unrecorded(
+    front: &Http,
+    mut connection: Http1Connection,
+    answer: &ErrorResponse,
+    is_head: bool,
+    persists: bool,
+) -> Option<Http1Connection> {
+    let is_unread = !connection.is_between_requests();
+    let persists = persists && !is_unread && !front.engine.is_draining();
+    let option = if persists { "keep-alive" } else { "close" };
+    let fields = [(header::DATE, date::now()), (header::CONNECTION, HeaderValue::from_static(option))];
+    let message = answer.http1_message(&fields, !is_head);
+    let written = async {
+        connection.write_all(&message).await?;
+        connection.flush().await
+    };
+    let written = tokio::time::timeout(front.limits.head_timeout, written).await;
+    let is_written = matches!(written, Ok(Ok(())));
+    if is_written && persists {
+        return Some(connection);
+    }
+    if is_written {
+        linger(&mut connection, is_unread).await;
+    }
+    None
+}
+
 /// Ends a connection after its last answer. A client that is cut off while it sends may never read the answer (RFC 9112,
 /// section 9.6): so what it still sends is read for a moment.
 pub(super) async fn linger(connection: &mut Http1Connection, is_unread: bool) {

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::body::Http2Body;
-use super::request::Incoming;
+use super::request::{Incoming, RequestConnection};
 use super::stream::{Http2Stream, NotSent};
 use crate::admission::PendingSlot;
 use crate::engine::{Arrival, BodySource, Decision, Engine, Exchange};
 use crate::frontend::authorizer::{AuthorizerRuling, judge};
-use crate::frontend::{answer, ext_authz, forward_auth};
-use crate::http::{RawHead, Request, malformed};
+use crate::frontend::{answer, authzen, ext_authz, forward_auth};
+use crate::http::{RawHead, Request, Scheme, malformed};
 use crate::listener::{Authorizer, AuthorizerProtocol, LINGER};
 use crate::reason::{Denial, Reason};
 
@@ -28,6 +28,10 @@ impl Incoming {
         let mut exchange = self.engine.receive(Arrival::now(), self.connection.peer.socket());
         match authorizer.protocol {
             AuthorizerProtocol::ExtAuthz => self.check(authorizer, &mut exchange, pending).await,
+            AuthorizerProtocol::AuthZen => {
+                drop(exchange);
+                self.evaluate().await;
+            }
             AuthorizerProtocol::ForwardAuth(shape) => {
                 let ruling = self.forwarded(authorizer, shape, &mut exchange, pending).await;
                 let (answer, status) = forward_auth::answer(shape, &mut exchange, ruling);
@@ -42,13 +46,20 @@ impl Incoming {
     /// Answers a question for which there is no slot to wait in.
     pub(super) fn refuse_question(mut self, authorizer: &Authorizer, full: Denial) {
         let mut exchange = self.engine.receive(Arrival::now(), self.connection.peer.socket());
-        let ruling = AuthorizerRuling::Refused(full);
         let (sent, status) = match authorizer.protocol {
             AuthorizerProtocol::ExtAuthz => {
+                let ruling = AuthorizerRuling::Refused(full);
                 let (message, status) = ext_authz::response(&mut exchange, ruling);
                 (self.stream.send_unary_at_once(message), status)
             }
+            AuthorizerProtocol::AuthZen => {
+                let answer = answer::refusal(&exchange, &full);
+                let status = answer.status.as_u16();
+                exchange.denial = Some(full);
+                (self.stream.answer_at_once(answer), status)
+            }
             AuthorizerProtocol::ForwardAuth(shape) => {
+                let ruling = AuthorizerRuling::Refused(full);
                 let (answer, status) = forward_auth::answer(shape, &mut exchange, ruling);
                 (self.stream.answer_at_once(answer), status)
             }
@@ -66,14 +77,31 @@ impl Incoming {
         let most = ATTRIBUTES + 2 * limits.head.bytes as u64 + shown_body(&self.engine);
         let read = self.read(most).await.and_then(ext_authz::question);
         let described = read.and_then(|check| ext_authz::describe(check, authorizer.body));
-        let described =
-            described.and_then(|described| described.read(limits.head, &self.engine.proxies()));
+        let described = described.and_then(|described| described.read(limits.head, &self.engine.proxies()));
         let peer = self.connection.peer_ip();
         let ruling = judge(&self.engine, exchange, described, Some(pending), peer).await;
         let (message, status) = ext_authz::response(exchange, ruling);
         exchange.begin_answer();
         let sent = self.stream.send_unary(message, LINGER).await;
         exchange.record(if sent.is_ok() { status } else { 0 });
+    }
+
+    /// Answers a question of AuthZEN.
+    async fn evaluate(mut self) {
+        let RequestConnection { peer, limits, .. } = self.connection.clone();
+        let body = self.read(authzen::MOST_BYTES).await;
+        let head = &self.stream.head;
+        let head = RawHead::from_http2(&head.method, &head.uri, &head.headers, limits.head);
+        let scheme = if self.connection.established.is_some() { Scheme::Https } else { Scheme::Http };
+        let answer = match head.and_then(|head| Ok((head, body?))) {
+            Ok((head, body)) => authzen::answer(&self.engine, &head, &body, peer, scheme),
+            Err(denial) => authzen::refused(&self.engine, peer, denial),
+        };
+        // Each question has been recorded by now: a service that does not take the answer changes nothing of that.
+        if let Err(error) = self.stream.answer(answer, true).await {
+            tracing::debug!(%error, "cannot send the answer to a question");
+        }
+        self.stream.linger().await;
     }
 
     async fn forwarded(
@@ -103,13 +131,15 @@ impl Incoming {
         let mut body = Http2Body::new(&mut self.stream, &slot, timeout);
         // A proxy that may ask uses its connection.
         body.permitted();
-        let overflow = || Denial::new(Reason::BodyTooLarge, format!("the question has more than {most} bytes"));
+        let overflow =
+            || Denial::new(Reason::BodyTooLarge, format!("the question has more than {most} bytes"));
         body.collect(most, overflow).await
     }
 
     fn is_check(&self) -> Result<(), Denial> {
         let head = &self.stream.head;
-        let media_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let media_type =
+            head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         let is_grpc = media_type == b"application/grpc" || media_type == b"application/grpc+proto";
         if head.method != Method::POST || head.uri.path() != ext_authz::CHECK_PATH || !is_grpc {
             return Err(malformed(format!("what is asked is not `{}` of gRPC", ext_authz::CHECK_PATH)));
@@ -128,7 +158,8 @@ impl Incoming {
         let answer = match received.map(|request: Request| self.engine.decide(&mut exchange, request)) {
             Ok(Decision::Answer(own)) => answer::own(&exchange, own),
             _ => {
-                let denial = Denial::new(Reason::MethodNotFound, "a listener that decides for proxies serves nothing");
+                let denial =
+                    Denial::new(Reason::MethodNotFound, "a listener that decides for proxies serves nothing");
                 let refusal = answer::refusal(&exchange, &denial);
                 exchange.denial = Some(denial);
                 refusal

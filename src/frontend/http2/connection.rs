@@ -23,7 +23,8 @@ use crate::http::ConnectionPeer;
 use crate::listener::flood::{ConnectionStats, Flood, FloodGuard};
 use crate::listener::window::{STREAM_WINDOW, UPLOAD_BYTES, WIDE_WINDOW, WideWindow};
 use crate::listener::{
-    Accepted, Authorizer, ClientStream, ConnectionSlot, LINGER, ListenerLimits, MADE_ROOM, WRITE_TIMEOUT, turned,
+    Accepted, Authorizer, ClientStream, ConnectionSlot, LINGER, ListenerLimits, MADE_ROOM, WRITE_TIMEOUT,
+    turned,
 };
 use crate::reason::{Denial, Reason};
 use crate::tls::Established;
@@ -238,7 +239,8 @@ impl<'f> Http2<'f> {
     fn spawn_question(&mut self, request: Incoming, authorizer: Arc<Authorizer>) {
         match self.front.engine.pend() {
             Ok(pending) => {
-                self.requests.spawn(async move { Box::pin(request.answer_question(&authorizer, pending)).await });
+                self.requests
+                    .spawn(async move { Box::pin(request.answer_question(&authorizer, pending)).await });
             }
             Err(full) => request.refuse_question(&authorizer, full),
         }

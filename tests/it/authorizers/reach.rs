@@ -23,14 +23,16 @@ async fn a_peer_that_is_not_named_is_closed_unheard() {
         connection.try_send(cancel().to_http1()).await;
         // It may be reset, too.
         assert_eq!(connection.rest().await, b"");
-        assert_eq!(gate.metric("opgate_refused_connections_total{reason=\"untrusted\"}").await, 1);
+        assert_eq!(gate.metric("opgate_connections_refused_total{reason=\"authorizer_untrusted\"}").await, 1);
     }
 }
 
 /// An ordinary request to such a listener is a question that says nothing, whatever its credential.
 #[tokio::test]
 async fn nothing_is_forwarded_by_a_listener_that_decides_for_proxies() {
-    for (frontend, shape) in [("ext_authz", None), ("forward_auth", Some("nginx")), ("forward_auth", Some("traefik"))] {
+    for (frontend, shape) in
+        [("ext_authz", None), ("forward_auth", Some("nginx")), ("forward_auth", Some("traefik"))]
+    {
         let mut authorizer = json!({});
         if let Some(shape) = shape {
             authorizer["shape"] = shape.into();
@@ -42,7 +44,11 @@ async fn nothing_is_forwarded_by_a_listener_that_decides_for_proxies() {
         assert!(first.status == 400 || first.status == 403, "{frontend}: {}", first.status);
         let second = gate.http2(&cancel()).await;
         // gRPC's status is in a field.
-        assert!(second.status >= 400 || second.header("grpc-status") == Some("12"), "{frontend}: {}", second.status);
+        assert!(
+            second.status >= 400 || second.header("grpc-status") == Some("12"),
+            "{frontend}: {}",
+            second.status
+        );
         let health = Req::new("GET", COMPANION, "/healthz");
         for answer in gate.over_both(&health).await {
             assert_eq!(answer.status, 200, "{frontend}");

@@ -163,7 +163,8 @@ impl Refusal {
     fn compare_behind_nginx(&self, answer: &Answer) -> Result<(), String> {
         let status = if self.status == 401 { 401 } else { 403 };
         // Some it refuses by itself.
-        let is_its_own = self.status == 400 && answer.status == 400 && answer.header("x-opgate-reason").is_none();
+        let is_its_own =
+            self.status == 400 && answer.status == 400 && answer.header("x-opgate-reason").is_none();
         if is_its_own {
             return Ok(());
         }
@@ -298,7 +299,11 @@ pub async fn run(table: &str, gate: &Gate, rows: &[Row]) {
         rows.len(),
         failures.len()
     );
-    assert!(front::current().is_some() || asked * 4 > rows.len() * 3, "{table}: only {asked} of {} rows were explained", rows.len());
+    assert!(
+        front::current().is_some() || asked * 4 > rows.len() * 3,
+        "{table}: only {asked} of {} rows were explained",
+        rows.len()
+    );
     assert!(failures.is_empty(), "{table}\n\n{}", failures.join("\n\n"));
 }
 

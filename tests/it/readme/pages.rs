@@ -99,7 +99,7 @@ impl Kind {
             "sh cookbook" => Self::Cookbook,
             "yaml other" | "toml other" => Self::Other,
             _ => match info.split_once(' ')? {
-                ("yaml" | "python" | "js" | "text", rest) => match rest.split_once('=')? {
+                ("yaml" | "python" | "js" | "json" | "text", rest) => match rest.split_once('=')? {
                     ("file", path) => Self::File(path.to_owned()),
                     ("add", path) => Self::Addition(path.to_owned()),
                     ("peer", name) => Self::Peer(name.to_owned()),
