@@ -152,10 +152,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // What forwards.
     (
         "proxy",
-        &[
-            "cancels", "catalog", "clock", "decision", "engine", "http", "policy", "reason", "respond",
-            "upstream",
-        ],
+        &["cancels", "catalog", "decision", "engine", "http", "policy", "reason", "respond", "upstream"],
     ),
     // What speaks with clients, in each protocol.
     (
