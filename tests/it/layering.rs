@@ -171,7 +171,6 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "cancels",
             "catalog",
-            "clock",
             "decision",
             "engine",
             "http",
@@ -188,6 +187,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "admission",
             "assertion",
+            "authzen",
             "clock",
             "engine",
             "http",
@@ -198,6 +198,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
+    // What services ask about callers that they name.
+    ("authzen", &["catalog", "decision", "json", "reason", "simulation"]),
     // What one process passes on to the next.
     ("handover", &["diagnostic", "document", "listener"]),
     (

@@ -2,7 +2,6 @@
 
 mod backend;
 mod checks;
-mod envoy;
 mod faults;
 mod page;
 mod refused;

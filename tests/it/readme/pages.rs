@@ -67,6 +67,9 @@ pub enum Kind {
     Shown,
     /// `sh cookbook`: commands over the whole tree of a page, with its section of the configuration.
     Cookbook,
+    /// `yaml peer=envoy`, `text peer=nginx`: a file of a proxy that asks opgate, or of opgate that is asked.
+    /// tests/it/authorizers runs it.
+    Peer(String),
     /// `yaml other`, `toml other`: a file of another gateway.
     Other,
     /// `proto transcoding=NAME`, `yaml transcoding=NAME`: the files of docs/transcoding.md. tests/it/transcoding/page.rs serves them.
@@ -101,9 +104,10 @@ impl Kind {
                 ("proto" | "yaml", rest) if let Some(name) = rest.strip_prefix("transcoding=") => {
                     Self::Transcoding(name.to_owned())
                 }
-                ("yaml" | "python" | "js", rest) => match rest.split_once('=')? {
+                ("yaml" | "python" | "js" | "json" | "text", rest) => match rest.split_once('=')? {
                     ("file", path) => Self::File(path.to_owned()),
                     ("add", path) => Self::Addition(path.to_owned()),
+                    ("peer", name) => Self::Peer(name.to_owned()),
                     _ => return None,
                 },
                 _ => return None,

@@ -47,6 +47,7 @@ async fn what_is_not_of_the_message_or_against_the_path_is_refused() {
         let message: Value = answer.json().unwrap()["error"]["message"].clone();
         told += &format!("{} {} {body}\n  {}\n", request.method, request.target, message.as_str().unwrap());
     }
+    assert_eq!(rig.backend.broken(), 0);
     insta::assert_snapshot!(told);
 }
 
