@@ -2,6 +2,7 @@
 //! what of it reaches a backend (docs/clients.md).
 
 mod compressed;
+mod grpc;
 mod large;
 mod libraries;
 mod mistakes;
