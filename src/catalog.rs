@@ -25,11 +25,13 @@ mod options;
 mod resolve;
 mod resource;
 mod router;
+mod rpc;
 mod service;
 pub(crate) mod settings;
 mod template;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::cors::{CorsPolicy, OriginPattern};
@@ -44,6 +46,7 @@ pub use self::options::OPTIONS_METHOD;
 use self::resolve::Definition;
 pub use self::resource::{ResourceError, ResourceTemplate};
 pub use self::router::{Route, RouteTarget, Router, WrittenRoute};
+pub use self::rpc::RpcDescriptor;
 pub use self::service::{
     AuthenticationProvider, AuthenticationRequirement, AuthenticationRule, HttpBinding, HttpBody, HttpRule,
     Selector, Service,
@@ -64,6 +67,7 @@ pub struct Catalog {
     services: Vec<Arc<Exposure>>,
     unexposed: Vec<Unexposed>,
     undescribed: Vec<UndescribedApi>,
+    incomplete: Vec<IncompleteDescriptors>,
     resources: Vec<Box<[TemplateSegment]>>,
     router: Router,
     /// The routes that lead to an exposed method, as written.
@@ -105,6 +109,17 @@ pub struct UndescribedApi {
     pub place: Place,
 }
 
+/// A descriptor set that lacks a type, so that it describes no messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncompleteDescriptors {
+    /// The id of the service.
+    pub service: String,
+    /// What is missing.
+    pub why: String,
+    /// The file.
+    pub file: PathBuf,
+}
+
 impl Catalog {
     /// Whether calls of any method go to an upstream.
     pub fn leads_to(&self, upstream: &str) -> bool {
@@ -133,6 +148,12 @@ impl Catalog {
                     service: settings.id.clone(),
                     name: name.clone(),
                     place: place.clone(),
+                }));
+                let why = definition.as_ref().and_then(|definition| definition.incomplete.clone());
+                catalog.incomplete.extend(why.map(|why| IncompleteDescriptors {
+                    service: settings.id.clone(),
+                    why,
+                    file: files.path(&format!("services/{}.binpb", settings.id)),
                 }));
                 definitions.push((&settings.id, definition));
             }
@@ -189,6 +210,7 @@ impl Catalog {
                 permission_type: rpc.permission_type,
                 operation: OperationMethod::of(&rpc.name),
                 unimplemented: rpc.unimplemented,
+                rpc: rpc.descriptor.clone(),
                 limits: settings.limits.of(&rpc.name, rpc.deadline),
                 place: rpc.place.clone(),
             });
@@ -270,6 +292,11 @@ impl Catalog {
     /// The methods, exposed or not, that a path belongs to on some host: see [`Router::at`].
     pub fn at(&self, path: &RequestPath) -> BTreeSet<String> {
         self.router.at(path)
+    }
+
+    /// The descriptor sets that lack a type.
+    pub fn incomplete_descriptors(&self) -> &[IncompleteDescriptors] {
+        &self.incomplete
     }
 
     /// Finds the method that a request calls. `host` is in lower case, without port.

@@ -5,8 +5,10 @@
 //! resources that fields name. They become rules of the [`Service`], before those of its file: there a rule for the same
 //! method takes the place of the annotation (google/api/http.proto).
 
+mod built_in;
 #[expect(missing_docs, reason = "the protos document these fields, which have the same names there")]
 pub mod message;
+mod pool;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,6 +16,7 @@ use std::path::Path;
 use prost::Message;
 
 use self::message::{FileDescriptorSet, HttpAnnotation, MessageDescriptor, ServiceDescriptor};
+pub(super) use self::pool::RpcDescriptors;
 use super::service::{
     AuthenticationRule, HttpBinding, HttpBody, HttpRule, Selector, Service, is_dns_name, is_identifier,
     scopes_of,
@@ -29,6 +32,8 @@ const SHARED: [&str; 3] =
 /// A descriptor set that was read.
 pub(super) struct Descriptors {
     set: FileDescriptorSet,
+    /// The messages of its RPCs.
+    pub(super) rpcs: RpcDescriptors,
     /// The file as a whole: nothing in it has a line.
     span: Span,
 }
@@ -38,7 +43,9 @@ impl Descriptors {
     pub(super) fn read(path: &Path, bytes: &[u8], report: &mut Report) -> Option<Self> {
         let span = Span { source: Source::new(path, ""), range: 0..0 };
         match FileDescriptorSet::decode(bytes) {
-            Ok(set) if set.file.iter().any(|file| !file.service.is_empty()) => Some(Self { set, span }),
+            Ok(set) if set.file.iter().any(|file| !file.service.is_empty()) => {
+                Some(Self { rpcs: RpcDescriptors::read(&set, bytes), set, span })
+            }
             Ok(_) => {
                 report
                     .file_error(path, "the descriptor set has no service")

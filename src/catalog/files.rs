@@ -48,7 +48,7 @@ pub(super) fn load_definition(
     };
     let iam = files.parse(&iam_name, report).and_then(|node| IamFile::read(&node, report));
     let (mut service, iam) = (service?, iam?);
-    if let Some(descriptors) = descriptors {
+    if let Some(descriptors) = &descriptors {
         let is_of = |selector: &str, api: &str| {
             selector
                 .strip_prefix(api)
@@ -59,7 +59,8 @@ pub(super) fn load_definition(
         descriptors.add_to(&mut service, names, report);
     }
     let shown = written.unwrap_or_else(|| format!("{FOLDER}/{id}.binpb"));
-    resolve(service, iam, &files.path(&shown), report)
+    let rpcs = descriptors.map(|descriptors| descriptors.rpcs).unwrap_or_default();
+    resolve(service, iam, &rpcs, &files.path(&shown), report)
 }
 
 fn report_unknown(files: &PolicyFiles, known: &[String], settings: &ExposureSettings, report: &mut Report) {

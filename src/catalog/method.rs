@@ -7,6 +7,7 @@ use super::cors::CorsPolicy;
 use super::limits::MethodLimits;
 use super::operation::OperationMethod;
 use super::resource::ResourceTemplate;
+use super::rpc::RpcDescriptor;
 use super::service::AuthenticationProvider;
 use crate::diagnostic::Place;
 use crate::http::HeaderNames;
@@ -40,6 +41,8 @@ pub struct Method {
     pub operation: Option<OperationMethod>,
     /// Whether the answer is 501 once the caller is authorized.
     pub unimplemented: bool,
+    /// Its messages, where a descriptor is known.
+    pub rpc: Option<RpcDescriptor>,
     /// What one call of it may take.
     pub limits: MethodLimits,
     /// Where its iam rule is written.

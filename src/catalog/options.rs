@@ -40,6 +40,7 @@ pub(super) fn method(index: usize, service: Arc<Exposure>, limits: MethodLimits,
         permission_type: None,
         operation: None,
         unimplemented: false,
+        rpc: None,
         limits,
         place: span.place(),
     }

@@ -7,10 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use self::credentials::Credentials;
+use super::descriptor::RpcDescriptors;
 use super::iam::{IamFile, IamRule};
 use super::limits::BackendRule;
 use super::method::{BodyRule, PermissionRule, PermissionType, TokenRequirement};
 use super::resource::ResourceTemplate;
+use super::rpc::RpcDescriptor;
 use super::service::{HttpBinding, HttpBody, HttpRule, Service, is_service_name};
 use crate::diagnostic::{Place, Report, Span};
 use crate::document::nearest;
@@ -27,6 +29,8 @@ pub(super) struct Definition {
     pub(super) closed: Vec<HttpRule>,
     /// The APIs that no http rule is for.
     pub(super) undescribed: Vec<(String, Place)>,
+    /// Why the descriptor set describes no messages, if it does not.
+    pub(super) incomplete: Option<String>,
     /// Where the service file says that its backends answer OPTIONS.
     pub(super) allow_cors: Option<Span>,
 }
@@ -48,12 +52,15 @@ pub(super) struct Rpc {
     pub(super) place: Place,
     /// Its bindings, each with the body that it takes.
     pub(super) bindings: Vec<(HttpBinding, BodyRule)>,
+    /// Its messages, where a descriptor is known.
+    pub(super) descriptor: Option<RpcDescriptor>,
 }
 
 /// Joins the two files. `service_path` is the service file's, for messages.
 pub(super) fn resolve(
     service: Service,
     iam: IamFile,
+    known: &RpcDescriptors,
     service_path: &Path,
     report: &mut Report,
 ) -> Option<Definition> {
@@ -63,7 +70,8 @@ pub(super) fn resolve(
         .iter()
         .filter_map(|rule| {
             let http = http_rule_of(rule, &service, service_path, report)?;
-            join(rule, http, &name, &service, service_path, report)
+            let joined = join(rule, http, &name, &service, service_path, report)?;
+            Some(Rpc { descriptor: known.find(&joined.name), ..joined })
         })
         .collect();
     let is_closed = |http: &&HttpRule| iam.rules.iter().all(|rule| rule.selector != http.selector);
@@ -79,7 +87,9 @@ pub(super) fn resolve(
         }
     }
     let allow_cors = service.allow_cors;
-    Some(Definition { name, hosts, error_domain: iam.error_domain, rpcs, closed, undescribed, allow_cors })
+    let incomplete = known.incomplete().map(str::to_owned);
+    let error_domain = iam.error_domain;
+    Some(Definition { name, hosts, error_domain, rpcs, closed, undescribed, incomplete, allow_cors })
 }
 
 /// The service's name. Both files say it, or the iam file alone: those of grpc-gateway have none.
@@ -159,6 +169,7 @@ fn join(
         deadline: BackendRule::deadline_of(&service.backend, &rule.selector),
         place: rule.span.place(),
         bindings,
+        descriptor: None,
     })
 }
 

@@ -308,6 +308,7 @@ mod tests {
             permission_type: None,
             operation: None,
             unimplemented: false,
+            rpc: None,
             limits: crate::catalog::MethodLimits::default(),
             place: Place { file: "services/demo.iam.yaml".into(), line: 1 },
         }

@@ -19,6 +19,9 @@ pub struct FileDescriptor {
     pub name: String,
     #[prost(string, tag = "2")]
     pub package: String,
+    /// The names of the files that it imports.
+    #[prost(string, repeated, tag = "3")]
+    pub dependency: Vec<String>,
     #[prost(message, repeated, tag = "4")]
     pub message_type: Vec<MessageDescriptor>,
     #[prost(message, repeated, tag = "6")]

@@ -81,6 +81,7 @@ fn library() -> FileDescriptorSet {
                 package: "library.v1".into(),
                 message_type: requests,
                 service: vec![books],
+                ..FileDescriptor::default()
             },
         ],
     }

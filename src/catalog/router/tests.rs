@@ -40,6 +40,7 @@ fn bind_to(upstream: &str, index: usize, hosts: &[&str], bindings: &[&str]) -> V
         permission_type: None,
         operation: None,
         unimplemented: false,
+        rpc: None,
         limits: crate::catalog::MethodLimits::default(),
         place: Place { file: "x.iam.yaml".into(), line: 1 },
     });

@@ -32,6 +32,7 @@ fn call(body: BodyRule) -> Call {
         permission_type: None,
         operation: None,
         unimplemented: false,
+        rpc: None,
         limits: crate::catalog::MethodLimits::default(),
         place: Place { file: "s.iam.yaml".into(), line: 1 },
     };

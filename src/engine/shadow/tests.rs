@@ -61,6 +61,7 @@ fn a_shadow_that_panics_says_nothing() {
         operation: None,
         permission_type: None,
         unimplemented: false,
+        rpc: None,
         limits: crate::catalog::MethodLimits::default(),
         place: crate::diagnostic::Place { file: "services/s.iam.yaml".into(), line: 1 },
     };

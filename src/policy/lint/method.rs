@@ -46,6 +46,20 @@ pub(super) fn undescribed(files: &PolicyFiles, catalog: &Catalog, findings: &mut
     }
 }
 
+/// Descriptor sets that lack a type.
+pub(super) fn incomplete(catalog: &Catalog, findings: &mut Findings<'_>) {
+    for set in catalog.incomplete_descriptors() {
+        findings.warning(
+            "descriptor sets that lack a type",
+            &Span { source: Source::new(&*set.file, ""), range: 0..0 },
+            format!("the messages of {} are not known: {}", set.service, set.why),
+            "its http rules are in force, and its methods cannot be called by gRPC; give protoc all files that the protos \
+             import, with `--include_imports`"
+                .to_owned(),
+        );
+    }
+}
+
 /// Exposed methods whose permission no binding grants.
 pub(super) fn out_of_reach(
     files: &PolicyFiles,

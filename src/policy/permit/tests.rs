@@ -30,6 +30,7 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call>
         permission_type: None,
         operation: None,
         unimplemented: false,
+        rpc: None,
         limits: crate::catalog::MethodLimits::default(),
         place: Place { file: "services/demo.iam.yaml".into(), line: 3 },
     };
