@@ -79,3 +79,25 @@ fn assert_rows(came: &[Value], without: &[&str]) {
     let more: Vec<&String> = by_row.keys().filter(|row| !expected.contains_key(*row)).collect();
     assert!(more.is_empty(), "rows that are compared with nothing: {more:?}");
 }
+
+/// What the backend has got is what was allowed: the bytes of each request once, with the caller's name and without the token.
+fn assert_got(scene: &Scene, came: &[Value]) {
+    let mut wanted: Vec<(&str, Vec<u8>)> =
+        came.iter().filter_map(|line| rows::sent(line["row"].as_str().unwrap())).collect();
+    let got = scene.backend.got(wanted.len());
+    for call in &got {
+        assert_eq!(call.values("authorization"), [""; 0], "{call:?}");
+        assert_eq!(call.values("x-opgate-principal"), ["user:ana@example.com"], "{call:?}");
+        let [message] = call.messages.as_slice() else { panic!("one message: {call:?}") };
+        match wanted.iter().position(|(method, bytes)| *method == call.method && bytes == message) {
+            Some(found) => drop(wanted.swap_remove(found)),
+            // Those that end by a deadline may not have come so far in time.
+            None => assert!(is_slow(call) && call.was_cancelled, "{call:?}"),
+        }
+    }
+    assert!(wanted.is_empty(), "not seen by the backend: {wanted:?}");
+}
+
+fn is_slow(call: &Got) -> bool {
+    call.deadline.is_some() && String::from_utf8_lossy(&call.messages[0]).contains("/operations/slow-")
+}

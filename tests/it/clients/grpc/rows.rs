@@ -64,11 +64,63 @@ fn exception(row: &str, code: &str, reason: &str, domain: &str, message: &str, m
     json!({ "row": row, "code": code, "reason": reason, "domain": domain, "message": message, "metadata": metadata })
 }
 
+/// What cannot be reached, takes too long, or is told by the backend itself.
+fn others() -> Vec<Value> {
+    let missing = JOB.replace("job-1", "missing-1");
+    let not_found = format!("no operation {missing}: \u{201c}\u{fc}\u{201d}");
+    let name = json!({ "name": missing });
+    vec![exception("not found", "NOT_FOUND", "OPERATION_NOT_FOUND", "backend.test", &not_found, &name)]
+}
+
 /// All rows of a gate, with the fields in one order.
 pub fn expected() -> Map<String, Value> {
-    let answered = answers().into_iter().map(|(row, answer)| (row.to_owned(), json!({ "row": row, "answer": answer })));
+    let answered =
+        answers().into_iter().map(|(row, answer)| (row.to_owned(), json!({ "row": row, "answer": answer })));
     let refused = refusals().into_iter().map(|(row, code, reason, domain, message, metadata)| {
         (row.to_owned(), exception(row, code, reason, domain, &message, &metadata))
     });
-    answered.chain(refused).collect()
+    let others = others().into_iter().map(|line| (line["row"].as_str().unwrap().to_owned(), line));
+    answered.chain(refused).chain(others).collect()
+}
+
+/// What the backend gets for a row that reaches it and is not slow: the path, and the bytes of the request.
+pub fn sent(row: &str) -> Option<(&'static str, Vec<u8>)> {
+    let operations = |method, number, name: &str| Some((method, field(number, name)));
+    let location = "projects/demo/regions/us-central1";
+    match row {
+        "get" => operations("/google.longrunning.Operations/GetOperation", 1, JOB),
+        "not found" => {
+            operations("/google.longrunning.Operations/GetOperation", 1, &JOB.replace("job-1", "missing-1"))
+        }
+        "cancel" => operations("/google.longrunning.Operations/CancelOperation", 1, JOB),
+        "delete" => operations("/google.longrunning.Operations/DeleteOperation", 1, JOB),
+        "list" => {
+            operations("/google.longrunning.Operations/ListOperations", 4, &format!("{location}/operations"))
+        }
+        "wait" => operations(
+            "/google.longrunning.Operations/WaitOperation",
+            1,
+            "projects/demo/locations/l/operations/job-1",
+        ),
+        "ordinary" => {
+            let cluster = [field(1, "demo"), field(2, "one"), field(3, "us-central1")].concat();
+            Some(("/google.cloud.dataproc.v1.ClusterController/GetCluster", cluster))
+        }
+        "ordinary list" => {
+            let place = [field(1, "demo"), field(4, "us-central1")].concat();
+            Some(("/google.cloud.dataproc.v1.ClusterController/ListClusters", place))
+        }
+        "translate" => {
+            let text = [field(1, "hi"), field(5, "de"), field(8, "projects/demo/locations/l")].concat();
+            Some(("/google.cloud.translation.v3.TranslationService/TranslateText", text))
+        }
+        _ => None,
+    }
+}
+
+/// A field that is a text, of fewer than 128 bytes.
+fn field(number: u8, text: &str) -> Vec<u8> {
+    let mut bytes = vec![number << 3 | 2, u8::try_from(text.len()).unwrap()];
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
 }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use opgate::dev::mint::Mint;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -12,7 +13,9 @@ use super::backend::Backend;
 use super::install::Installed;
 use crate::authority::Authority;
 use crate::harness::tools::succeed;
-use crate::harness::{CLOUD_PLATFORM, Gate, Setup, Tree, claims, copy, foreign_key, key, now, root, token, token_with};
+use crate::harness::{
+    CLOUD_PLATFORM, Gate, Setup, Tree, claims, copy, foreign_key, key, now, root, token, token_with,
+};
 
 /// The services by host: each host is on each gate.
 const SERVICES: [(&str, &str); 3] =
@@ -37,13 +40,17 @@ impl Scene {
         copy(&root().join("tests/clients/grpc/policies"), tree.path());
         for (name, _) in SERVICES {
             let set = format!("{name}.binpb");
-            std::fs::copy(installed.descriptors().join(&set), tree.path().join("services").join(set)).unwrap();
+            std::fs::copy(installed.descriptors().join(&set), tree.path().join("services").join(set))
+                .unwrap();
         }
         let authority = Authority::new();
         let leaf = authority.issue(&["localhost", "127.0.0.1"]).write(files.path(), "server");
         let mut settings = vec![tree.setting()];
         if with_tls {
-            settings.push(format!("listeners.0.tls={}", json!({ "certificates": [{ "cert": leaf.0, "key": leaf.1 }] })));
+            settings.push(format!(
+                "listeners.0.tls={}",
+                json!({ "certificates": [{ "cert": leaf.0, "key": leaf.1 }] })
+            ));
         }
         let config = write_config(files.path());
         let backend = Backend::start(installed);
@@ -97,7 +104,9 @@ impl Scene {
         client.env("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", &roots).env("SSL_CERT_FILE", &roots);
         client.arg(self.plan());
         let ran = tokio::task::spawn_blocking(move || succeed(&mut client)).await.unwrap();
-        ran.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+        ran.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect()
     }
 }
 
