@@ -68,7 +68,10 @@ fn message_of(message: &MessageDescriptor, chance: &mut Chance, is_strict: bool,
             continue;
         }
         chosen.push(index);
-        put_field(&mut bytes, &all[index], chance, is_strict, depth);
+        // What is odd also comes alone: beside the field, it would be refused as a second one.
+        if is_strict || !chance.one_in(8) {
+            put_field(&mut bytes, &all[index], chance, is_strict, depth);
+        }
         if !is_strict {
             put_odd(&mut bytes, &all[index], chance, depth);
         }
@@ -114,7 +117,7 @@ fn put_field(
 /// are not text, an end within a field.
 fn put_odd(bytes: &mut Vec<u8>, field: &FieldDescriptor, chance: &mut Chance, depth: usize) {
     let number = u64::from(field.number());
-    match chance.below(60) {
+    match chance.below(40) {
         0 => {
             put_varint(bytes, number << 3, 0);
             put_varint(bytes, chance.below(300) as u64, 0);
