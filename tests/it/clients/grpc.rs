@@ -9,7 +9,7 @@ mod install;
 mod rows;
 mod scene;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use self::backend::Got;
 use self::install::installed;
@@ -64,6 +64,53 @@ async fn grpc_java_works_with_googles_messages() {
         ["ordinary", "ordinary list", "translate", "another cluster", "unimplemented", "unknown method"];
     assert_rows(&came, &not_in_java);
     assert_got(&scene, &came);
+}
+
+/// Client-, server- and bidirectional streaming, compression, trailers and a client that walks away, with grpcio on both sides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_of_each_kind_pass_between_client_and_backend() {
+    let Some(installed) = installed() else { return };
+    let scene = Scene::start(installed, false);
+    let came = scene.run_with(installed.python("streams.py"), &[installed.descriptors()]).await;
+    let answered: Vec<(&str, &Value)> =
+        came.iter().filter_map(|line| Some((line["row"].as_str().unwrap(), line.get("answer")?))).collect();
+    let (parts, turns) = (
+        json!([["0", 1000], ["1", 1000], ["2", 1000], ["3", 1000], ["4", 1000]]),
+        json!([[0], [1], [2], [3], [4]]),
+    );
+    let (watched, chatted) = (json!([parts, "5", [0, 255]]), json!(["begun", turns]));
+    let expected = [
+        ("upload", &json!([10, 10_000])),
+        ("upload of the same name", &json!([3, 3])),
+        ("upload of 4 MiB", &json!([1, (4 << 20) - 1024])),
+        ("upload with gzip", &json!([10, 10_000])),
+        ("watch", &watched),
+        ("watch with gzip", &watched),
+        ("chat", &chatted),
+        ("chat with gzip", &chatted),
+        ("watch cancelled", &json!([10_000, 10_000])),
+    ];
+    assert_eq!(answered, expected);
+    let refused: Vec<(&str, &str, &str)> = came
+        .iter()
+        .filter(|line| line.get("code").is_some())
+        .map(|line| {
+            let text = |key: &str| line[key].as_str().unwrap_or_default();
+            (text("row"), text("code"), text("reason"))
+        })
+        .collect();
+    assert_eq!(refused, [("no permission", "PERMISSION_DENIED", "IAM_PERMISSION_DENIED")]);
+    let got = scene.backend.got(9);
+    // Nothing of another stream's name has arrived, and the cancel has.
+    for call in &got {
+        assert!(
+            call.messages.iter().all(|message| !String::from_utf8_lossy(message).contains("other")),
+            "{call:?}"
+        );
+    }
+    let cancelled: Vec<&str> =
+        got.iter().filter(|call| call.was_cancelled).map(|call| call.method.as_str()).collect();
+    assert_eq!(cancelled, ["/opgate.test.v1.Streams/Watch"]);
 }
 
 /// Compares all rows of a client.

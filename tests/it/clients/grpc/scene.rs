@@ -97,12 +97,17 @@ impl Scene {
     }
 
     /// Runs a client, and gives the lines that it printed: what came of each row.
-    pub async fn run(&self, mut client: Command) -> Vec<Value> {
+    pub async fn run(&self, client: Command) -> Vec<Value> {
+        self.run_with(client, &[]).await
+    }
+
+    /// Runs a client with more arguments behind the plan.
+    pub async fn run_with(&self, mut client: Command, more: &[PathBuf]) -> Vec<Value> {
         let roots = self.files.path().join("ca.pem");
         std::fs::write(&roots, self.authority.pem()).unwrap();
         // Google's libraries over gRPC and Node's read the first, Go the second.
         client.env("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", &roots).env("SSL_CERT_FILE", &roots);
-        client.arg(self.plan());
+        client.arg(self.plan()).args(more);
         let ran = tokio::task::spawn_blocking(move || succeed(&mut client)).await.unwrap();
         ran.lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
