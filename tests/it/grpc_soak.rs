@@ -18,7 +18,7 @@ use crate::harness::{Gate, Setup, Tree, parameter, token};
 const CONNECTIONS: u64 = 10;
 
 /// A tree with the shipped policies and the service of the streams.
-fn tree() -> Tree {
+pub fn tree() -> Tree {
     let tree = Tree::shipped();
     let service =
         "type: google.api.Service\nname: streams.example.com\napis: [{name: opgate.test.v1.Streams}]\n";
