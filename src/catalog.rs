@@ -45,7 +45,8 @@ pub use self::operation::OperationMethod;
 pub use self::options::OPTIONS_METHOD;
 use self::resolve::Definition;
 pub use self::resource::{ResourceError, ResourceTemplate};
-pub use self::router::{Route, RouteTarget, Router, WrittenRoute};
+use self::router::RpcRoutes;
+pub use self::router::{NoRpcRoute, Route, RouteTarget, Router, WrittenRoute};
 pub use self::rpc::RpcDescriptor;
 pub use self::service::{
     AuthenticationProvider, AuthenticationRequirement, AuthenticationRule, HttpBinding, HttpBody, HttpRule,
@@ -70,6 +71,8 @@ pub struct Catalog {
     incomplete: Vec<IncompleteDescriptors>,
     resources: Vec<Box<[TemplateSegment]>>,
     router: Router,
+    rpcs: RpcRoutes,
+    not_over_grpc: Vec<NotOverGrpc>,
     /// The routes that lead to an exposed method, as written.
     open: Vec<Arc<Route>>,
 }
@@ -106,6 +109,19 @@ pub struct UndescribedApi {
     /// The name of the API.
     pub name: String,
     /// Where the service file lists it.
+    pub place: Place,
+}
+
+/// An exposed method that cannot be called over gRPC, or not on every host of its service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotOverGrpc {
+    /// The id of the service.
+    pub service: String,
+    /// The full RPC name.
+    pub method: String,
+    /// Why.
+    pub why: NoRpcRoute,
+    /// Where its iam rule is written.
     pub place: Place,
 }
 
@@ -163,9 +179,35 @@ impl Catalog {
             }
         }
         catalog.router = Router::build(&routes, report);
+        catalog.route_rpcs();
         let open = routes.into_iter().map(|(route, _)| route);
         catalog.open = open.filter(|route| matches!(route.target, RouteTarget::Open { .. })).collect();
         (report.count(Severity::Error) == errors_before).then_some(catalog)
+    }
+
+    /// Gives each method whose messages are known its route over gRPC.
+    fn route_rpcs(&mut self) {
+        let mut not_over_grpc = Vec::new();
+        let mut left_out = |method: &Arc<Method>, why: NoRpcRoute| {
+            not_over_grpc.push(NotOverGrpc {
+                service: method.service.id.clone(),
+                method: method.name.clone(),
+                why,
+                place: method.place.clone(),
+            });
+        };
+        self.rpcs = RpcRoutes::build(&self.methods, &self.router, &mut left_out);
+        // Where a service has a descriptor for some methods, those without one are worth a word.
+        let has_some = |method: &Method| {
+            let of_service = |other: &&Arc<Method>| Arc::ptr_eq(&other.service, &method.service);
+            self.methods.iter().filter(of_service).any(|other| other.rpc.is_some())
+        };
+        let unknown = |method: &&Arc<Method>| method.rpc.is_none() && !method.is_options();
+        for method in self.methods.iter().filter(unknown).filter(|method| has_some(method)) {
+            let why = method.rpc_fault.clone().map_or(NoRpcRoute::NoDescriptor, NoRpcRoute::Fields);
+            left_out(method, why);
+        }
+        self.not_over_grpc = not_over_grpc;
     }
 
     fn expose(
@@ -211,6 +253,7 @@ impl Catalog {
                 operation: OperationMethod::of(&rpc.name),
                 unimplemented: rpc.unimplemented,
                 rpc: rpc.descriptor.clone(),
+                rpc_fault: rpc.descriptor_fault.clone(),
                 limits: settings.limits.of(&rpc.name, rpc.deadline),
                 place: rpc.place.clone(),
             });
@@ -292,6 +335,19 @@ impl Catalog {
     /// The methods, exposed or not, that a path belongs to on some host: see [`Router::at`].
     pub fn at(&self, path: &RequestPath) -> BTreeSet<String> {
         self.router.at(path)
+    }
+
+    /// The exposed methods that cannot be called over gRPC, of services of which others can.
+    pub fn not_over_grpc(&self) -> &[NotOverGrpc] {
+        &self.not_over_grpc
+    }
+
+    /// Finds the method that a call over gRPC is of. `host` is in lower case, without port.
+    ///
+    /// # Errors
+    /// 404 where there is none.
+    pub fn route_rpc(&self, host: &str, path: &RequestPath) -> Result<Arc<Method>, Denial> {
+        self.rpcs.route(host, path)
     }
 
     /// The descriptor sets that lack a type.

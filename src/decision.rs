@@ -3,7 +3,8 @@
 //! ```text
 //! Request ─► decide ─┬─► Permitted ─► hold(slots) ─► AwaitingBody ─► complete, pass ─► Admitted
 //!                    ├─► Refused
-//!                    └─► Unresolved ─► resume ─► one of the two above
+//!                    ├─► Unresolved ─► resume ─► one of the others
+//!                    └─► AwaitingMessage (gRPC) ─► resume ─► Permitted, Refused
 //! ```
 //!
 //! [`Admitted`] is the only value that may be forwarded, and only [`AwaitingBody`] makes one. What waits (for an issuer,
@@ -12,6 +13,7 @@
 
 mod admitted;
 pub mod body;
+mod message;
 mod preflight;
 mod provider;
 mod settings;
@@ -22,6 +24,7 @@ pub mod stages;
 mod trace;
 
 pub use self::admitted::{Admitted, AwaitingBody, JudgedBody, Permitted};
+pub use self::message::{AwaitingMessage, JudgedMessages, MessagePlan, call_of};
 pub use self::preflight::preflight;
 pub use self::stage_times::StageTimes;
 pub use self::stages::{Ruling, Unresolved, decide};

@@ -16,6 +16,7 @@ mod exchange;
 mod forwarding;
 mod instruments;
 mod live;
+mod messages;
 mod of_methods;
 mod of_tokens;
 mod own;
@@ -45,13 +46,16 @@ pub use self::of_methods::{CODES, MethodInstruments, OTHER_CODE, ServiceInstrume
 pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED, RESOURCE_METADATA_PUBLISHED};
 pub use self::shadow::{LiveShadows, ShadowInstruments};
 pub use self::timing::Timing;
-use crate::admission::{Admission, AdmissionLimits, AdmissionStatus, PendingSlot};
+use crate::admission::{Admission, AdmissionLimits, AdmissionStatus, PendingSlot, Slots};
 use crate::audit::{Audit, LinePlace, Wanted};
 use crate::authn::{self, Lookup};
 use crate::cancels::Cancels;
 use crate::clock;
+pub use crate::decision::MessagePlan;
+pub use crate::decision::body::LARGE_BODY;
 use crate::decision::body::{BodyLimits, BodyPlan};
-use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
+use crate::decision::{self, Admitted, AwaitingBody, AwaitingMessage, Permitted, Ruling, Unresolved};
+use crate::grpc::MessageEncoding;
 use crate::http::{Request, TrustedProxies};
 use crate::metrics::Names;
 use crate::otlp::Spans;
@@ -131,6 +135,8 @@ pub enum Pending {
     Issuer(Unresolved),
     /// The body: [`AwaitingBody::complete`] or [`AwaitingBody::pass`].
     Body(AwaitingBody),
+    /// The first message of a gRPC call, for which slots are taken: [`Engine::go_on`].
+    Message(AwaitingMessage, Slots),
 }
 
 /// Where the body of a request comes from. A front end reads it in its protocol's way: it asks for it where the client
@@ -154,6 +160,19 @@ pub trait BodySource {
     /// # Errors
     /// Where it is not.
     fn begin(&mut self) -> impl Future<Output = Result<(), Denial>> + Send;
+
+    /// Reads what `plan` says of a gRPC call: to the end, or until the first message is there. Gives it with what came behind
+    /// it. Before more than 64 KiB are held, `hold` is told how many bytes there will be.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or has more bytes than `limit`, or there is no room.
+    fn first_message(
+        &mut self,
+        plan: MessagePlan,
+        encoding: MessageEncoding,
+        limit: u64,
+        hold: impl FnMut(u64) -> Result<(), Denial> + Send,
+    ) -> impl Future<Output = Result<Bytes, Denial>> + Send;
 }
 
 impl Engine {
@@ -342,22 +361,49 @@ impl Engine {
                 exchange.trace.times.pause();
                 return Decision::Refused(denial);
             }
+            Ruling::AwaitingMessage(awaiting) => {
+                exchange.trace.times.pause();
+                // The caller is known and has a scope. What it sends is held from here on, so its share bounds it.
+                return match self.take_slots(exchange) {
+                    Ok(slots) => Decision::Wait(Pending::Message(awaiting, slots)),
+                    Err(denial) => Decision::Refused(denial),
+                };
+            }
             Ruling::Permitted(permitted) => permitted,
         };
+        self.follow_permitted(exchange, permitted, None)
+    }
+
+    /// Takes the slots of a request, of its caller and of its address.
+    fn take_slots(&self, exchange: &Exchange) -> Result<Slots, Denial> {
+        let principal = exchange.trace.caller.as_ref().map(|caller| caller.principal.as_str());
+        let address = exchange.request.as_ref().and_then(|request| request.origin.address);
+        self.0.admission.take(address, principal)
+    }
+
+    /// Goes on with a request that is permitted, and with the slots that it holds already, if it does.
+    fn follow_permitted(
+        &self,
+        exchange: &mut Exchange,
+        permitted: Permitted,
+        held: Option<Slots>,
+    ) -> Decision {
         // Nothing goes upstream without a place for its line, where the operator wants no gap.
         match self.0.audit.reserve() {
             Ok(place) => exchange.line_place = place,
             Err(why) => return Decision::Refused(Denial::new(Reason::AuditUnavailable, why.to_string())),
         }
         // Slots come after the decision: a client that may call nothing takes no slot from those that may.
-        let principal = exchange.trace.caller.as_ref().map(|caller| caller.principal.as_str());
-        let address = exchange.request.as_ref().and_then(|request| request.origin.address);
-        let held = self.0.admission.take(address, principal);
+        let held = held.map_or_else(|| self.take_slots(exchange), Ok);
         let held = held.and_then(|slots| permitted.hold(slots, self.0.limits.body));
         exchange.trace.times.pause();
         match held {
             Err(denial) => Decision::Refused(denial),
             Ok(awaiting) if awaiting.plan() == BodyPlan::Nothing => match awaiting.complete(&Bytes::new()) {
+                Ok(admitted) => Decision::Admitted(admitted),
+                Err(denial) => Decision::Refused(denial),
+            },
+            Ok(awaiting) if awaiting.plan() == BodyPlan::Judged => match awaiting.go_on() {
                 Ok(admitted) => Decision::Admitted(admitted),
                 Err(denial) => Decision::Refused(denial),
             },
@@ -400,6 +446,9 @@ impl Engine {
                     body.permitted();
                     break admitted;
                 }
+                Decision::Wait(Pending::Message(awaiting, slots)) => {
+                    decision = self.take_message(exchange, awaiting, slots, body).await;
+                }
                 Decision::Wait(Pending::Body(awaiting)) => {
                     body.permitted();
                     break self.take_body(exchange, awaiting, body).await?;
@@ -421,7 +470,7 @@ impl Engine {
         let own = awaiting.method().limits.stream_timeout.filter(|_| awaiting.plan() == BodyPlan::Pass);
         exchange.body_until = Some(asked + own.unwrap_or(self.0.limits.body_timeout));
         let collected = match awaiting.plan() {
-            BodyPlan::Nothing => Ok(Some(Bytes::new())),
+            BodyPlan::Nothing | BodyPlan::Judged => Ok(Some(Bytes::new())),
             BodyPlan::Pass => body.begin().await.map(|()| None),
             BodyPlan::Collect { limit, .. } => {
                 body.collect(limit, || awaiting.overflow(limit)).await.map(Some)

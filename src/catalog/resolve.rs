@@ -54,6 +54,8 @@ pub(super) struct Rpc {
     pub(super) bindings: Vec<(HttpBinding, BodyRule)>,
     /// Its messages, where a descriptor is known.
     pub(super) descriptor: Option<RpcDescriptor>,
+    /// Why they do not name the resource.
+    pub(super) descriptor_fault: Option<String>,
 }
 
 /// Joins the two files. `service_path` is the service file's, for messages.
@@ -69,9 +71,21 @@ pub(super) fn resolve(
         .rules
         .iter()
         .filter_map(|rule| {
-            let http = http_rule_of(rule, &service, service_path, report)?;
+            let found = known.find(&rule.selector).filter(|_| lists(&service, &rule.selector));
+            // Without an http rule, it is called over gRPC alone.
+            let without =
+                HttpRule { selector: rule.selector.clone(), span: rule.span.clone(), bindings: Vec::new() };
+            let of_file = service.rules.iter().find(|http| http.selector == rule.selector);
+            let http = match (of_file, &found) {
+                (Some(http), _) => http,
+                (None, Some(_)) => &without,
+                (None, None) => {
+                    report_no_rule(rule, &service, service_path, report);
+                    return None;
+                }
+            };
             let joined = join(rule, http, &name, &service, service_path, report)?;
-            Some(Rpc { descriptor: known.find(&joined.name), ..joined })
+            with_messages(joined, found, rule, report)
         })
         .collect();
     let is_closed = |http: &&HttpRule| iam.rules.iter().all(|rule| rule.selector != http.selector);
@@ -120,24 +134,42 @@ fn name_of(service: &Service, iam: &IamFile, report: &mut Report) -> Option<Stri
     }
 }
 
-fn http_rule_of<'s>(
-    rule: &IamRule,
-    service: &'s Service,
-    service_path: &Path,
-    report: &mut Report,
-) -> Option<&'s HttpRule> {
-    let found = service.rules.iter().find(|http| http.selector == rule.selector);
-    if found.is_none() {
-        let file = service_path.display();
-        let diagnostic =
-            report.error(&rule.span, format!("no http rule in {file} has the selector `{}`", rule.selector));
-        match nearest(&rule.selector, service.rules.iter().map(|http| http.selector.as_str())) {
-            Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
-            None => diagnostic
-                .help("write the full name of an RPC that has an http rule there; there are no wildcards"),
-        };
+fn report_no_rule(rule: &IamRule, service: &Service, service_path: &Path, report: &mut Report) {
+    let file = service_path.display();
+    let diagnostic =
+        report.error(&rule.span, format!("no http rule in {file} has the selector `{}`", rule.selector));
+    match nearest(&rule.selector, service.rules.iter().map(|http| http.selector.as_str())) {
+        Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
+        None => diagnostic
+            .help("write the full name of an RPC that has an http rule there; there are no wildcards"),
+    };
+}
+
+/// Whether an RPC is of an API that the service has. Without `apis`, it has every API that a rule is for.
+fn lists(service: &Service, rpc: &str) -> bool {
+    let api = rpc.rsplit_once('.').map_or("", |(api, _)| api);
+    service.apis.is_empty() || service.apis.iter().any(|(listed, _)| listed == api)
+}
+
+/// The RPC with its messages, which have to name the resource as the iam rule says. An RPC that has http rules goes without them
+/// else.
+fn with_messages(rpc: Rpc, found: Option<RpcDescriptor>, rule: &IamRule, report: &mut Report) -> Option<Rpc> {
+    let Some(found) = found else { return Some(rpc) };
+    if rpc.permission == PermissionRule::None {
+        return Some(Rpc { descriptor: Some(found), ..rpc });
     }
-    found
+    match found.naming(&rpc.resource, rpc.bindings.iter().map(|(binding, _)| binding)) {
+        Ok(found) => Some(Rpc { descriptor: Some(found), ..rpc }),
+        Err(fault) if rpc.bindings.is_empty() => {
+            let span = rule.resource.as_ref().map_or(&rule.span, |(_, span)| span);
+            report.error(span, format!("`{}` has no http rule, and {fault}", rpc.name)).help(
+                "write which fields of the request message name the resource, as in `resource: name` or `resource: \
+                 projects/{project}/jobs/{job}`",
+            );
+            None
+        }
+        Err(fault) => Some(Rpc { descriptor_fault: Some(fault.to_string()), ..rpc }),
+    }
 }
 
 fn join(
@@ -170,6 +202,7 @@ fn join(
         place: rule.span.place(),
         bindings,
         descriptor: None,
+        descriptor_fault: None,
     })
 }
 

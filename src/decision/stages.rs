@@ -17,13 +17,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::admitted::Permitted;
+use super::message::AwaitingMessage;
 use super::provider;
 use super::stage_times::StageTimes;
 use super::trace::Trace;
 use crate::authn::{Authentication, Evidence, PendingToken, UnconfirmedToken};
 use crate::catalog::{Call, Method};
 use crate::decision::snapshot::Snapshot;
-use crate::http::{Request, query};
+use crate::grpc::{MessageEncoding, timeout};
+use crate::http::{Request, RpcProtocol, malformed, query};
 use crate::policy::{Attributes, Permit};
 use crate::principal::Caller;
 use crate::reason::{DecisionStage, Denial, Reason, Stage};
@@ -37,6 +39,8 @@ pub enum Ruling {
     Refused(Denial),
     /// Its issuer has to be asked first.
     Unresolved(Unresolved),
+    /// It is a gRPC call, and its first message has to be read.
+    AwaitingMessage(AwaitingMessage),
 }
 
 impl Ruling {
@@ -77,11 +81,10 @@ impl AwaitingToken {
         let identified = token
             .and_then(|token| snapshot.authn.confirm(token, &evidence(&request), now))
             .map_err(|denial| about(&call.method, denial));
-        let ruled = identified.and_then(|caller| {
-            let attributes = attributes(&request, &call, now);
-            authorize(call, Some(caller), attributes, snapshot, trace)
-        });
-        Ruling::of(request, ruled)
+        match identified {
+            Ok(caller) => rule(request, call, Some(caller), now, snapshot, trace),
+            Err(denial) => Ruling::Refused(denial),
+        }
     }
 }
 
@@ -93,10 +96,32 @@ pub fn decide(snapshot: &Snapshot, request: Arc<Request>, now: SystemTime, trace
         Ok((call, Identification::Pending(token))) => {
             Ruling::Unresolved(Unresolved { token, decision: AwaitingToken { request, call, now } })
         }
-        Ok((call, Identification::Caller(caller))) => {
-            let attributes = attributes(&request, &call, now);
-            let ruled = authorize(call, caller, attributes, snapshot, trace);
-            Ruling::of(request, ruled)
+        Ok((call, Identification::Caller(caller))) => rule(request, call, caller, now, snapshot, trace),
+    }
+}
+
+/// Decides a request whose caller is known: to the end or, of a gRPC call, up to its first message.
+fn rule(
+    request: Arc<Request>,
+    call: Arc<Call>,
+    caller: Option<Arc<Caller>>,
+    now: SystemTime,
+    snapshot: &Snapshot,
+    trace: &mut Trace,
+) -> Ruling {
+    if !request.is_grpc() {
+        let attributes = attributes(&request, &call, now);
+        let ruled = authorize(call, caller, attributes, snapshot, trace);
+        return Ruling::of(request, ruled);
+    }
+    let admitted = admit_caller(call.clone(), caller.clone(), snapshot, trace);
+    let described =
+        admitted.and_then(|()| Ok((MessageEncoding::of(&request.headers)?, timeout::of(&request.headers)?)));
+    match described {
+        Err(denial) => Ruling::Refused(denial),
+        Ok((encoding, timeout)) => {
+            let method = call.method.clone();
+            Ruling::AwaitingMessage(AwaitingMessage { request, method, caller, now, encoding, timeout })
         }
     }
 }
@@ -167,6 +192,17 @@ pub fn authorize(
     snapshot: &Snapshot,
     trace: &mut Trace,
 ) -> Result<Permit, Denial> {
+    admit_caller(call.clone(), caller.clone(), snapshot, trace)?;
+    ask_policy(call, caller, attributes, snapshot, trace)
+}
+
+/// Decides whether a caller may use the method at all: whose credential it is, and its scopes.
+fn admit_caller(
+    call: Arc<Call>,
+    caller: Option<Arc<Caller>>,
+    snapshot: &Snapshot,
+    trace: &mut Trace,
+) -> Result<(), Denial> {
     let call = &*trace.call.insert(call);
     trace.caller = caller;
     let caller = trace.caller.as_ref();
@@ -184,7 +220,20 @@ pub fn authorize(
             .map_err(|denial| challenged(about(&call.method, denial)))?;
     }
     enter(&mut trace.stage, &mut trace.times, Stage::Scope);
-    require_scope(caller.map(|caller| &**caller), &call.method).map_err(challenged)?;
+    require_scope(caller.map(|caller| &**caller), &call.method).map_err(challenged)
+}
+
+/// Asks IAM of a call whose caller may use the method.
+pub(super) fn ask_policy(
+    call: Arc<Call>,
+    caller: Option<Arc<Caller>>,
+    attributes: Attributes<'_>,
+    snapshot: &Snapshot,
+    trace: &mut Trace,
+) -> Result<Permit, Denial> {
+    let call = &*trace.call.insert(call);
+    trace.caller = caller;
+    let caller = trace.caller.as_ref();
     enter(&mut trace.stage, &mut trace.times, Stage::Policy);
     let consulted = Cell::default();
     let authorized =
@@ -226,6 +275,9 @@ pub fn attributes<'r>(request: &'r Request, call: &Call, now: SystemTime) -> Att
 
 /// The method that the request calls, if nothing in its query names another resource than its path.
 fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
+    if request.rpc != RpcProtocol::None {
+        return route_rpc(request, snapshot);
+    }
     let routed = snapshot.catalog.route(request.host.as_str(), &request.method, &request.path);
     let call = routed.map_err(|denial| match denial.reason() {
         Reason::MethodNotFound => not_offered(request.path.decoded()).unwrap_or(denial),
@@ -234,6 +286,27 @@ fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
     match request.query.keys().find(|key| call.binds_query_key(key)) {
         Some(key) => Err(query::refused(key)),
         None => Ok(call),
+    }
+}
+
+/// The method that a remote call is of. Its resource is not known yet. What has the content type of such a call takes no http
+/// rule: a backend would take it for the call.
+fn route_rpc(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
+    let (host, path) = (request.host.as_str(), &request.path);
+    match request.rpc {
+        RpcProtocol::Grpc if request.query.as_str().is_some() => Err(malformed("a gRPC request has a query")),
+        RpcProtocol::Grpc => {
+            let method = snapshot.catalog.route_rpc(host, path)?;
+            Ok(Call::of_rpc(method, &[]))
+        }
+        protocol => {
+            let detail = format!("the content type is that of {}", protocol.name());
+            let message = format!(
+                "{} is not supported here. Use gRPC over HTTP/2, or HTTP with JSON.",
+                protocol.name()
+            );
+            Err(Denial::new(Reason::RpcProtocolUnsupported, detail).message(message))
+        }
     }
 }
 

@@ -74,6 +74,10 @@ pub struct Exchange {
     pub trace: Trace,
     /// Where its time went.
     pub timing: Timing,
+    /// Whether its head has the content type of gRPC: where the head could not be read whole, its front end says so.
+    pub has_grpc_type: bool,
+    /// Until when the client waits (`grpc-timeout`).
+    pub deadline: Option<Instant>,
     /// Until when its body may come, once it is waited for.
     pub(super) body_until: Option<Instant>,
     /// The place for its audit line, where one had to be taken.
@@ -112,12 +116,19 @@ impl Exchange {
             trace_context: None,
             trace: Trace { times: stage_times(), ..Trace::default() },
             timing: Timing::default(),
+            has_grpc_type: false,
+            deadline: None,
             body_until: None,
             line_place: None,
             response_size: None,
             denial: None,
             phase: Phase::Received,
         }
+    }
+
+    /// Whether it is a call over gRPC, so that its answer has to be one.
+    pub fn is_grpc(&self) -> bool {
+        self.request.as_ref().map_or(self.has_grpc_type, |request| request.is_grpc())
     }
 
     /// The engine that it belongs to.
@@ -159,6 +170,12 @@ impl Exchange {
                 let (whole, until) = match admitted.body() {
                     JudgedBody::Held(_) => (Some(Instant::now()), None),
                     JudgedBody::Passed => (None, self.body_until),
+                    JudgedBody::Messages(messages) if messages.rest.is_some() => (None, None),
+                    JudgedBody::Messages(_) => (Some(Instant::now()), None),
+                };
+                let messages = match admitted.body() {
+                    JudgedBody::Messages(messages) => messages.rest.clone(),
+                    JudgedBody::Held(_) | JudgedBody::Passed => None,
                 };
                 self.phase = Phase::Forwarding(Box::new(ForwardingPhase {
                     admitted,
@@ -172,6 +189,9 @@ impl Exchange {
                     cancel: None,
                     watch: None,
                     begun: 0,
+                    messages,
+                    message_fault: None,
+                    grpc_status: None,
                 }));
             }
             other => self.phase = other,

@@ -10,6 +10,9 @@ use crate::respond::{self, ErrorResponse, REQUEST_ID};
 
 /// The answer to a refused request.
 pub(super) fn refusal(exchange: &Exchange, denial: &Denial) -> ErrorResponse {
+    if exchange.is_grpc() {
+        return respond::grpc::answer(denial, &exchange.arrival.request_id, exchange.next_nonce());
+    }
     let mut answer = respond::answer(denial, &exchange.arrival.request_id, exchange.next_nonce());
     answer.headers.extend(exchange.cors_fields());
     answer

@@ -92,6 +92,7 @@ impl BrokenKind {
             BackendFailure::Stream(StreamFault::Refused(_)) => Self::Refused,
             BackendFailure::Stream(StreamFault::Connection(_)) => Self::Connection,
             BackendFailure::Head(_)
+            | BackendFailure::NotGrpc(_)
             | BackendFailure::Stopped
             | BackendFailure::Stream(StreamFault::Other(_)) => Self::Other,
         }

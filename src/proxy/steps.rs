@@ -9,6 +9,7 @@ use super::attempts::no_permit;
 use crate::clock;
 use crate::decision::JudgedBody;
 use crate::engine::Exchange;
+use crate::grpc::MessageStream;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 use crate::respond::REQUEST_ID;
@@ -29,6 +30,10 @@ impl Exchange {
         let body = match admitted.body() {
             JudgedBody::Held(bytes) => OutgoingBody::Held(bytes.len()),
             JudgedBody::Passed => OutgoingBody::Passed,
+            JudgedBody::Messages(_) => {
+                let left = |until: Instant| until.saturating_duration_since(Instant::now());
+                OutgoingBody::Messages(self.until().map(left))
+            }
         };
         let request_id = self.arrival.request_id.as_str();
         let fields =
@@ -63,6 +68,16 @@ impl Exchange {
         let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
         let Some(attempted) = &mut forwarding.attempt else { return Err(no_permit()) };
         attempted.passed = attempted.passed.saturating_add(length as u64);
+        if forwarding.messages.is_some() {
+            if let Some(fault) = forwarding.message_fault.take() {
+                return Err(fault);
+            }
+            if ends {
+                forwarding.body_whole.get_or_insert_with(Instant::now);
+                return forwarding.messages.as_ref().map_or(Ok(()), MessageStream::end);
+            }
+            return Ok(());
+        }
         if attempted.passed > limit {
             return Err(Denial::new(Reason::BodyTooLarge, "the body grew beyond its bound").told());
         }

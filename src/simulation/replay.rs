@@ -309,6 +309,7 @@ mod tests {
             operation: None,
             unimplemented: false,
             rpc: None,
+            rpc_fault: None,
             limits: crate::catalog::MethodLimits::default(),
             place: Place { file: "services/demo.iam.yaml".into(), line: 1 },
         }

@@ -104,12 +104,21 @@ pub struct Timeouts {
     pub total: Duration,
     /// How long an unused connection is kept.
     pub idle: Duration,
+    /// How long neither side of a gRPC stream may send anything. It stands in place of `response` there, and `total` does not
+    /// bound a stream.
+    pub grpc_idle: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(2), response: seconds(60), total: seconds(600), idle: seconds(60) }
+        Self {
+            connect: seconds(2),
+            response: seconds(60),
+            total: seconds(600),
+            idle: seconds(60),
+            grpc_idle: seconds(300),
+        }
     }
 }
 
@@ -286,6 +295,7 @@ fn timeouts(node: &Node, report: &mut Report) -> Timeouts {
     set(&mut fields, "response", &mut timeouts.response, duration, report);
     set(&mut fields, "total", &mut timeouts.total, duration, report);
     set(&mut fields, "idle", &mut timeouts.idle, duration, report);
+    set(&mut fields, "grpc_idle", &mut timeouts.grpc_idle, duration, report);
     let span = fields.key("total").or(fields.key("response")).map(|node| node.span.clone());
     fields.finish(report);
     if let Some(span) = span
