@@ -295,6 +295,9 @@ fn route_rpc(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
     let (host, path) = (request.host.as_str(), &request.path);
     match request.rpc {
         RpcProtocol::Grpc if request.query.as_str().is_some() => Err(malformed("a gRPC request has a query")),
+        RpcProtocol::Grpc if request.overridden.is_some() => {
+            Err(malformed("a gRPC request names another method in `x-http-method-override`"))
+        }
         RpcProtocol::Grpc => {
             let method = snapshot.catalog.route_rpc(host, path)?;
             Ok(Call::of_rpc(method, &[]))

@@ -89,8 +89,16 @@ impl MessageEncoding {
     /// The encoding that a head names.
     ///
     /// # Errors
-    /// For every other encoding, for two of them, and for a content coding of the whole body: what is judged has one reading.
+    /// For every other encoding, for two of them, for a content coding of the whole body, and where the content type names another
+    /// format than protobuf: what is judged has one reading.
     pub fn of(headers: &Headers) -> Result<Self, Denial> {
+        // grpc-go takes what follows `+` or `;` for the name of the format, and JSON can be written that protobuf reads too.
+        let mut types = headers.all("content-type").map(http::HeaderValue::as_bytes);
+        if !types.all(|name| matches!(name, b"application/grpc" | b"application/grpc+proto")) {
+            return Err(unsupported(
+                "the content type is neither `application/grpc` nor `application/grpc+proto`",
+            ));
+        }
         if headers.all("content-encoding").any(|coding| coding != "identity") {
             return Err(unsupported("the body has a content coding, which gRPC does not know"));
         }

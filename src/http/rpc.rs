@@ -15,6 +15,8 @@ pub enum RpcProtocol {
     Grpc,
     /// gRPC's content type over HTTP/1, which cannot carry it.
     GrpcOverHttp1,
+    /// gRPC's content type with a method other than POST. Some servers take that for a call too.
+    GrpcWithoutPost,
     /// gRPC-Web.
     GrpcWeb,
     /// Connect, of streams; and of single calls with a protobuf message.
@@ -24,10 +26,14 @@ pub enum RpcProtocol {
 impl RpcProtocol {
     /// The protocol of a request with this head.
     pub fn of(version: Version, method: &Method, headers: &Headers) -> Self {
-        if *method != Method::POST {
-            return Self::None;
+        let named =
+            headers.all("content-type").next().map_or(Self::None, |value| Self::named(version, value));
+        match named {
+            Self::None => Self::None,
+            named if *method == Method::POST => named,
+            Self::Grpc | Self::GrpcOverHttp1 => Self::GrpcWithoutPost,
+            _ => Self::None,
         }
-        headers.all("content-type").next().map_or(Self::None, |value| Self::named(version, value))
     }
 
     /// The protocol that a content type names.
@@ -63,6 +69,7 @@ impl RpcProtocol {
             Self::None => "HTTP",
             Self::Grpc => "gRPC",
             Self::GrpcOverHttp1 => "gRPC over HTTP/1",
+            Self::GrpcWithoutPost => "gRPC with a method other than POST",
             Self::GrpcWeb => "gRPC-Web",
             Self::Connect => "Connect",
         }
@@ -95,6 +102,15 @@ mod tests {
             assert_eq!(of(Version::Http2, text), protocol, "{text}");
         }
         assert_eq!(of(Version::Http11, "application/grpc"), RpcProtocol::GrpcOverHttp1);
+        let mut headers = Headers::default();
+        headers.push(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        for (method, protocol) in [
+            (Method::POST, RpcProtocol::Grpc),
+            (Method::PUT, RpcProtocol::GrpcWithoutPost),
+            (Method::GET, RpcProtocol::GrpcWithoutPost),
+        ] {
+            assert_eq!(RpcProtocol::of(Version::Http2, &method, &headers), protocol);
+        }
         assert_eq!(of(Version::Http11, "application/grpc-web"), RpcProtocol::GrpcWeb);
     }
 }

@@ -35,10 +35,8 @@ pub fn tree() -> Tree {
         "roles/streams.yaml",
         "name: projects/demo/roles/streams\ntitle: Streams\nstage: GA\nincludedPermissions: [streams.streams.use]\n",
     );
-    tree.write(
-        "allow/projects/demo/streams.yaml",
-        "bindings:\n- role: projects/demo/roles/streams\n  members: [user:ana@example.com]\n",
-    );
+    let binding = "- members:\n  - user:ana@example.com\n  role: projects/demo/roles/streams\nversion: 1\n";
+    tree.edit("allow/projects/demo.yaml", "version: 1\n", binding);
     tree
 }
 
@@ -52,7 +50,7 @@ async fn a_thousand_streams_of_each_kind_leave_nothing_behind() {
         tree.setting(),
         format!("upstreams.streams={{endpoints: ['{address}'], protocol: h2c}}"),
         "services.streams={upstream: streams, hosts: [streams.localhost], limits: {message_bytes: 5MiB}}".to_owned(),
-        "limits={requests_per_principal: 5000, requests_per_address: 5000, pending_requests_per_address: 1000, \
+        "limits={requests_per_principal: 5000, requests_per_address: 5000, pending_requests_per_address: 3000, pending_requests: 3000, \
          held_bytes: 1GiB}"
             .to_owned(),
     ];

@@ -64,12 +64,39 @@ fn exception(row: &str, code: &str, reason: &str, domain: &str, message: &str, m
     json!({ "row": row, "code": code, "reason": reason, "domain": domain, "message": message, "metadata": metadata })
 }
 
-/// What cannot be reached, takes too long, or is told by the backend itself.
+/// What cannot be called, cannot be reached, takes too long, or is told by the backend itself.
 fn others() -> Vec<Value> {
     let missing = JOB.replace("job-1", "missing-1");
     let not_found = format!("no operation {missing}: \u{201c}\u{fc}\u{201d}");
-    let name = json!({ "name": missing });
-    vec![exception("not found", "NOT_FOUND", "OPERATION_NOT_FOUND", "backend.test", &not_found, &name)]
+    let named = json!({ "name": missing });
+    let none = json!({});
+    let no_name = "the field `name` is empty or not there";
+    let late = "Deadline expired before operation could complete.";
+    let away = "The service is currently unavailable.";
+    vec![
+        exception("no name", "INVALID_ARGUMENT", "RESOURCE_NAME_REFUSED", DATAPROC, no_name, &none),
+        exception(
+            "unimplemented",
+            "UNIMPLEMENTED",
+            "METHOD_UNIMPLEMENTED",
+            DATAPROC,
+            "Method is not implemented.",
+            &none,
+        ),
+        exception(
+            "unknown method",
+            "UNIMPLEMENTED",
+            "METHOD_NOT_FOUND",
+            "translate.googleapis.com",
+            "Method not found.",
+            &none,
+        ),
+        exception("not found", "NOT_FOUND", "OPERATION_NOT_FOUND", "backend.test", &not_found, &named),
+        exception("late backend", "DEADLINE_EXCEEDED", "UPSTREAM_TIMEOUT", DATAPROC, late, &none),
+        exception("no backend", "UNAVAILABLE", "UPSTREAM_UNAVAILABLE", DATAPROC, away, &none),
+        // The client's own clock or the gate's answer may be first.
+        json!({ "row": "deadline", "code": "DEADLINE_EXCEEDED" }),
+    ]
 }
 
 /// All rows of a gate, with the fields in one order.

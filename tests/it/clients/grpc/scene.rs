@@ -119,7 +119,10 @@ fn write_config(folder: &Path) -> PathBuf {
     let services: String = SERVICES
         .iter()
         .map(|(name, host)| {
-            format!("  {name}: {{upstream: operations, hosts: [{host}], forward: [principal, request_id]}}\n")
+            format!(
+                "  {name}: {{upstream: operations, hosts: [{host}], forward: [principal, request_id], \
+                 limits: {{message_bytes: 5MiB}}}}\n"
+            )
         })
         .collect();
     let text = format!(
