@@ -49,9 +49,11 @@ async fn a_thousand_streams_of_each_kind_leave_nothing_behind() {
     let set = vec![
         tree.setting(),
         format!("upstreams.streams={{endpoints: ['{address}'], protocol: h2c}}"),
-        "services.streams={upstream: streams, hosts: [streams.localhost], limits: {message_bytes: 5MiB}}".to_owned(),
-        "limits={requests_per_principal: 5000, requests_per_address: 5000, pending_requests_per_address: 3000, pending_requests: 3000, \
-         held_bytes: 1GiB}"
+        "services.streams={upstream: streams, hosts: [streams.localhost], limits: {message_bytes: 5MiB}}"
+            .to_owned(),
+        // A stream of several messages holds a place for its largest one.
+        "limits={requests_per_principal: 5000, requests_per_address: 5000, pending_requests: 3000, \
+         pending_requests_per_address: 3000, held_bytes: 64GiB}"
             .to_owned(),
     ];
     let gate = Gate::start_with(Setup { set, ..Setup::default() });

@@ -55,8 +55,11 @@ pub async fn start() -> (SocketAddr, Arc<Seen>) {
 }
 
 async fn connection(stream: TcpStream, seen: Arc<Seen>) {
-    if let Ok(mut connection) = h2::server::Builder::new().max_concurrent_streams(100).handshake(stream).await
-    {
+    let mut settings = h2::server::Builder::new();
+    // Some streams are reset before the busy machine of a test gets around to them. By default the library ends a connection after
+    // twenty of them.
+    settings.max_concurrent_streams(100).max_pending_accept_reset_streams(1000);
+    if let Ok(mut connection) = settings.handshake(stream).await {
         while let Some(Ok((request, respond))) = connection.accept().await {
             tokio::spawn(stream_of(request, respond, seen.clone()));
         }

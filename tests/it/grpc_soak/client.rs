@@ -191,12 +191,9 @@ async fn one(client: &Client, kind: Kind, number: u64, tokens: &Tokens) {
                 call.send(&part(if number == 0 { &name } else { "" }, b"abc"), number == 19);
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            let (messages, _) = call.finish().await;
-            assert_eq!(
-                messages.first().map(|message| read_part(message).0),
-                Some("20 60".to_owned()),
-                "{kind:?}"
-            );
+            let (messages, status) = call.finish().await;
+            let told = messages.first().map(|message| read_part(message).0);
+            assert_eq!(told.as_deref(), Some("20 60"), "{kind:?} {status:?}");
         }
         Kind::Refused => {
             let mut call = Call::open(client, "Upload", &tokens.stranger, None).await;
@@ -221,10 +218,16 @@ async fn watch(mut call: Call, shape: &str) -> End {
     call.finish().await
 }
 
+/// The messages of an answer that has to be one.
+async fn answered(answer: ResponseFuture) -> Frames {
+    let answer = answer.await.unwrap();
+    assert_eq!(status(answer.headers()), None, "it is refused");
+    Frames::of(answer.into_body())
+}
+
 async fn chat(mut call: Call, name: &str) {
     call.send(&part(name, &[0]), false);
-    let answer = call.answer.await.unwrap();
-    let mut frames = Frames::of(answer.into_body());
+    let mut frames = answered(call.answer).await;
     for number in 0..5_u8 {
         let echoed = frames.next().await.unwrap().unwrap();
         assert_eq!(echoed, part(name, &[number]));
@@ -240,8 +243,7 @@ async fn chat(mut call: Call, name: &str) {
 
 async fn cancel(mut call: Call, name: &str) {
     call.send(&part(name, &[1]), false);
-    let answer = call.answer.await.unwrap();
-    let mut frames = Frames::of(answer.into_body());
+    let mut frames = answered(call.answer).await;
     assert_eq!(frames.next().await.unwrap().unwrap(), part(name, &[1]));
     call.sending.send_reset(Reason::CANCEL);
 }
@@ -257,7 +259,7 @@ pub async fn vanish(gate: SocketAddr, streams: u64, tokens: &Tokens) {
         let mut call = Call::open(&client, "Chat", &tokens.good, None).await;
         call.send(&part(&name, &[1]), false);
         let Call { sending, answer } = call;
-        let mut frames = Frames::of(answer.await.unwrap().into_body());
+        let mut frames = answered(answer).await;
         assert_eq!(frames.next().await.unwrap().unwrap(), part(&name, &[1]));
         open.push((sending, frames));
     }

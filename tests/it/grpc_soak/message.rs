@@ -1,8 +1,6 @@
 //! gRPC's frames, and the one message of the soak: `Part` of tests/clients/grpc/python/streams.proto, and its descriptor set.
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use prost_reflect::prost::Message;
 use prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
@@ -101,12 +99,12 @@ pub fn framed(message: &[u8]) -> Vec<u8> {
 /// The messages of a body.
 pub struct Frames {
     body: RecvStream,
-    bytes: VecDeque<u8>,
+    bytes: BytesMut,
 }
 
 impl Frames {
     pub fn of(body: RecvStream) -> Self {
-        Self { body, bytes: VecDeque::new() }
+        Self { body, bytes: BytesMut::new() }
     }
 
     /// The next message, once it is whole; `None` at the end of the body.
@@ -121,20 +119,18 @@ impl Frames {
             };
             let piece: Bytes = piece?;
             let _ = self.body.flow_control().release_capacity(piece.len());
-            self.bytes.extend(piece);
+            self.bytes.extend_from_slice(&piece);
         }
     }
 
     fn whole(&mut self) -> Option<Vec<u8>> {
-        let head: Vec<u8> = self.bytes.iter().copied().take(5).collect();
-        let &[flag, a, b, c, d] = head.as_slice() else { return None };
+        let [flag, length @ ..] = *self.bytes.first_chunk::<5>()?;
         assert_eq!(flag, 0);
-        let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap();
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap();
         if self.bytes.len() < 5 + length {
             return None;
         }
-        self.bytes.drain(..5);
-        Some(self.bytes.drain(..length).collect())
+        Some(self.bytes.split_to(5 + length)[5..].to_vec())
     }
 
     /// The trailers, behind the last message.
