@@ -22,7 +22,7 @@ soak: cmake          ## a minute of requests under reloads every 100 ms
 
 GRPC_SOAK_SECONDS ?= 60
 grpc-soak: cmake     ## a minute of streams of gRPC, a thousand at a time, of each kind; or GRPC_SOAK_SECONDS
-	OPGATE_GRPC_SOAK=$(GRPC_SOAK_SECONDS) \
+	OPGATE_GRPC_SOAK=$(GRPC_SOAK_SECONDS) OPGATE_GRPC_STREAMS=1000 \
 	  $(CARGO) test --locked --profile soak --test it -- --nocapture a_thousand_streams_of_each_kind
 
 revocation: cmake    ## how long a revocation takes while other things go wrong, with 100,000 bindings and with 5,000 files

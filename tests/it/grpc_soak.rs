@@ -1,7 +1,7 @@
-//! A thousand streams over ten connections, of each kind at the same time: deadlines, cancellations, half-closed streams, messages
+//! Streams over ten connections, of each kind at the same time: deadlines, cancellations, half-closed streams, messages
 //! of 4 MiB, slow readers and writers, connections that break. Nothing leaks, and bystanders are all answered.
 //!
-//! `make grpc-soak` repeats it for a minute, or for OPGATE_GRPC_SOAK seconds.
+//! The suite opens four hundred streams. `make grpc-soak` opens a thousand, again and again for a minute.
 
 mod backend;
 mod client;
@@ -43,7 +43,7 @@ pub fn tree() -> Tree {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_streams_of_each_kind_leave_nothing_behind() {
     let seconds = parameter("OPGATE_GRPC_SOAK", 0);
-    let streams = parameter("OPGATE_GRPC_STREAMS", 1_000);
+    let streams = parameter("OPGATE_GRPC_STREAMS", 400);
     let (address, seen) = backend::start().await;
     let tree = tree();
     let set = vec![
