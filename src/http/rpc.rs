@@ -1,6 +1,6 @@
 //! Which protocol of remote calls a request speaks, by its content type.
 
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 
 use super::headers::Headers;
 use super::version::Version;
@@ -17,16 +17,15 @@ pub enum RpcProtocol {
     GrpcOverHttp1,
     /// gRPC-Web.
     GrpcWeb,
-    /// Connect, of streams; and of single calls with a protobuf message.
+    /// Connect, of streams.
     Connect,
+    /// A protobuf message by itself, as Connect sends a single call. It may also be a body of an ordinary request.
+    ConnectUnary,
 }
 
 impl RpcProtocol {
     /// The protocol of a request with this head.
-    pub fn of(version: Version, method: &Method, headers: &Headers) -> Self {
-        if *method != Method::POST {
-            return Self::None;
-        }
+    pub fn of(version: Version, headers: &Headers) -> Self {
         headers.all("content-type").next().map_or(Self::None, |value| Self::named(version, value))
     }
 
@@ -44,8 +43,10 @@ impl RpcProtocol {
             if version == Version::Http2 { Self::Grpc } else { Self::GrpcOverHttp1 }
         } else if is(b"application/grpc-web") || is(b"application/grpc-web-text") {
             Self::GrpcWeb
-        } else if begins(b"application/connect+") || is(b"application/proto") {
+        } else if begins(b"application/connect+") {
             Self::Connect
+        } else if is(b"application/proto") {
+            Self::ConnectUnary
         } else {
             Self::None
         }
@@ -64,7 +65,7 @@ impl RpcProtocol {
             Self::Grpc => "gRPC",
             Self::GrpcOverHttp1 => "gRPC over HTTP/1",
             Self::GrpcWeb => "gRPC-Web",
-            Self::Connect => "Connect",
+            Self::Connect | Self::ConnectUnary => "Connect",
         }
     }
 }
@@ -85,7 +86,7 @@ mod tests {
             ("application/grpc-web+proto", RpcProtocol::GrpcWeb),
             ("application/grpc-web-text+proto", RpcProtocol::GrpcWeb),
             ("application/connect+json", RpcProtocol::Connect),
-            ("application/proto", RpcProtocol::Connect),
+            ("application/proto", RpcProtocol::ConnectUnary),
             ("application/json", RpcProtocol::None),
             ("application/grpcx", RpcProtocol::None),
             ("application/protobuf", RpcProtocol::None),

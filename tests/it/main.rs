@@ -45,6 +45,7 @@ mod forwarded;
 mod frames;
 mod framing;
 mod gate;
+mod grpc;
 mod handover;
 mod harness;
 mod headers;
