@@ -26,6 +26,7 @@ mod resolve;
 mod resource;
 mod router;
 mod rpc;
+mod rpc_call;
 mod service;
 pub(crate) mod settings;
 mod template;
@@ -275,6 +276,15 @@ impl Catalog {
         for http in &definition.closed {
             for binding in &http.bindings {
                 bind(binding, RouteTarget::Closed { rpc: http.selector.clone() });
+            }
+        }
+        // A backend may run an RPC for whatever comes on its path. So no http rule of another method takes that path.
+        for rpc in &definition.over_grpc {
+            let template = router::path_of(rpc).and_then(|path| Template::parse(&path).ok());
+            let span = definition.span.clone();
+            if let Some(template) = template {
+                let binding = HttpBinding { http_method: None, template, body: HttpBody::Whole, span };
+                bind(&binding, RouteTarget::Closed { rpc: rpc.clone() });
             }
         }
         if let Some(span) = &definition.allow_cors {

@@ -12,7 +12,9 @@
 //! never starts again.
 
 mod admitted;
+mod assumed;
 pub mod body;
+mod judged_messages;
 mod message;
 mod preflight;
 mod provider;
@@ -24,7 +26,9 @@ pub mod stages;
 mod trace;
 
 pub use self::admitted::{Admitted, AwaitingBody, JudgedBody, Permitted};
-pub use self::message::{AwaitingMessage, JudgedMessages, MessagePlan, call_of};
+pub use self::assumed::decide_message_as;
+pub use self::judged_messages::JudgedMessages;
+pub use self::message::{AwaitingMessage, MessagePlan};
 pub use self::preflight::preflight;
 pub use self::stage_times::StageTimes;
 pub use self::stages::{Ruling, Unresolved, decide};

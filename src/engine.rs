@@ -10,6 +10,7 @@
 //! The decision itself is [`crate::decision`]: pure, of a snapshot, a request and a time. What is here lives: the snapshot in
 //! force, waiting for issuers, the slots that requests hold, and the record that each of them leaves.
 
+mod body_source;
 mod cancels;
 pub mod event;
 mod exchange;
@@ -36,6 +37,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tracing::Instrument;
 
+pub use self::body_source::BodySource;
 pub use self::cancels::moment;
 use self::event::Event;
 pub use self::exchange::{Arrival, Exchange, Phase};
@@ -55,7 +57,6 @@ pub use crate::decision::MessagePlan;
 pub use crate::decision::body::LARGE_BODY;
 use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, AwaitingMessage, Permitted, Ruling, Unresolved};
-use crate::grpc::MessageEncoding;
 use crate::http::{Request, TrustedProxies};
 use crate::metrics::Names;
 use crate::otlp::Spans;
@@ -137,42 +138,6 @@ pub enum Pending {
     Body(AwaitingBody),
     /// The first message of a gRPC call, for which slots are taken: [`Engine::go_on`].
     Message(AwaitingMessage, Slots),
-}
-
-/// Where the body of a request comes from. A front end reads it in its protocol's way: it asks for it where the client
-/// waits to be asked (`100-continue`), within the deadline for bodies, and refuses what is not well framed.
-pub trait BodySource {
-    /// Policy allows the request: its connection is one that is used.
-    fn permitted(&mut self);
-
-    /// Reads the body to its end.
-    ///
-    /// # Errors
-    /// Where it cannot be read to its end or has more than `limit` bytes. `overflow` is the denial for the latter.
-    fn collect(
-        &mut self,
-        limit: u64,
-        overflow: impl Fn() -> Denial + Send + Sync,
-    ) -> impl Future<Output = Result<Bytes, Denial>> + Send;
-
-    /// Reads until it is known that the body is well begun; it is then passed on as it comes.
-    ///
-    /// # Errors
-    /// Where it is not.
-    fn begin(&mut self) -> impl Future<Output = Result<(), Denial>> + Send;
-
-    /// Reads what `plan` says of a gRPC call: to the end, or until the first message is there. Gives it with what came behind
-    /// it. Before more than 64 KiB are held, `hold` is told how many bytes there will be.
-    ///
-    /// # Errors
-    /// Where it cannot be read, or has more bytes than `limit`, or there is no room.
-    fn first_message(
-        &mut self,
-        plan: MessagePlan,
-        encoding: MessageEncoding,
-        limit: u64,
-        hold: impl FnMut(u64) -> Result<(), Denial> + Send,
-    ) -> impl Future<Output = Result<Bytes, Denial>> + Send;
 }
 
 impl Engine {

@@ -1,4 +1,4 @@
-//! gRPC as it is on the wire (grpc/doc/PROTOCOL-HTTP2.md): messages, their fields, timeouts and statuses. Pure.
+//! gRPC as it is on the wire ("gRPC over HTTP2"): messages, their fields, timeouts and statuses. Pure.
 //!
 //! ```text
 //! body ─► MessagePrefix, message ─► MessageFields::read ─► the resource ─► judged
@@ -12,7 +12,6 @@
 pub mod fields;
 pub mod message;
 pub mod name;
-pub mod routing;
 pub mod status;
 pub mod stream;
 pub mod timeout;

@@ -276,7 +276,7 @@ impl ReasonRow {
     }
 
     /// The number of the code over gRPC. It is another one where gRPC's own libraries send another one, and clients look for that
-    /// (grpc/doc/statuscodes.md): a method that is not there, a message that is too large, an encoding that is not known.
+    /// (gRPC, "Status codes and their use"): a method that is not there, a message that is too large, an encoding that is not known.
     pub fn grpc_code(&self) -> u8 {
         code_number(match self.reason {
             Reason::MethodNotFound

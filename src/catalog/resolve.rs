@@ -14,7 +14,7 @@ use super::method::{BodyRule, PermissionRule, PermissionType, TokenRequirement};
 use super::resource::ResourceTemplate;
 use super::rpc::RpcDescriptor;
 use super::service::{HttpBinding, HttpBody, HttpRule, Service, is_service_name};
-use crate::diagnostic::{Place, Report, Span};
+use crate::diagnostic::{Place, Report, Source, Span};
 use crate::document::nearest;
 
 /// A service that can be exposed, on any number of hosts.
@@ -29,6 +29,10 @@ pub(super) struct Definition {
     pub(super) closed: Vec<HttpRule>,
     /// The APIs that no http rule is for.
     pub(super) undescribed: Vec<(String, Place)>,
+    /// The full names of the RPCs that its backend may serve over gRPC, whether or not an iam rule exposes them.
+    pub(super) over_grpc: Vec<String>,
+    /// The service file as a whole.
+    pub(super) span: Span,
     /// Why the descriptor set describes no messages, if it does not.
     pub(super) incomplete: Option<String>,
     /// Where the service file says that its backends answer OPTIONS.
@@ -67,7 +71,7 @@ pub(super) fn resolve(
     report: &mut Report,
 ) -> Option<Definition> {
     let name = name_of(&service, &iam, report)?;
-    let rpcs = iam
+    let rpcs: Vec<Rpc> = iam
         .rules
         .iter()
         .filter_map(|rule| {
@@ -88,12 +92,15 @@ pub(super) fn resolve(
             with_messages(joined, found, rule, report)
         })
         .collect();
+    let is_listed = |rpc: &String| lists(&service, rpc);
     let is_closed = |http: &&HttpRule| iam.rules.iter().all(|rule| rule.selector != http.selector);
     let closed = service.rules.iter().filter(is_closed).cloned().collect();
     let is_of =
         |selector: &str, api: &str| selector.strip_prefix(api).is_some_and(|rest| rest.starts_with('.'));
     let is_described = |api: &str| service.rules.iter().any(|rule| is_of(&rule.selector, api));
     let undescribed = service.apis.iter().filter(|(api, _)| !is_described(api)).cloned().collect();
+    let exposed = rpcs.iter().filter(|rpc| rpc.descriptor.is_some()).map(|rpc| rpc.name.clone());
+    let over_grpc = known.own().filter(|rpc| is_listed(rpc)).chain(exposed).collect();
     let mut hosts: Vec<String> = Vec::new();
     for host in [name.clone()].into_iter().chain(service.endpoints) {
         if !hosts.contains(&host) {
@@ -101,9 +108,21 @@ pub(super) fn resolve(
         }
     }
     let allow_cors = service.allow_cors;
+    let span = Span { source: Source::new(service_path, ""), range: 0..0 };
     let incomplete = known.incomplete().map(str::to_owned);
     let error_domain = iam.error_domain;
-    Some(Definition { name, hosts, error_domain, rpcs, closed, undescribed, incomplete, allow_cors })
+    Some(Definition {
+        name,
+        hosts,
+        error_domain,
+        rpcs,
+        closed,
+        undescribed,
+        over_grpc,
+        span,
+        incomplete,
+        allow_cors,
+    })
 }
 
 /// The service's name. Both files say it, or the iam file alone: those of grpc-gateway have none.
@@ -155,6 +174,7 @@ fn lists(service: &Service, rpc: &str) -> bool {
 /// else.
 fn with_messages(rpc: Rpc, found: Option<RpcDescriptor>, rule: &IamRule, report: &mut Report) -> Option<Rpc> {
     let Some(found) = found else { return Some(rpc) };
+    let found = found.bound(rpc.bindings.iter().map(|(binding, _)| binding));
     if rpc.permission == PermissionRule::None {
         return Some(Rpc { descriptor: Some(found), ..rpc });
     }

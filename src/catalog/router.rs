@@ -29,7 +29,7 @@ use foldhash::HashMap;
 
 pub use self::route::{Route, RouteTarget, WrittenRoute};
 pub use self::rpcs::NoRpcRoute;
-pub(super) use self::rpcs::RpcRoutes;
+pub(super) use self::rpcs::{RpcRoutes, path_of};
 use self::trie::Trie;
 use super::method::Call;
 use super::options::OPTIONS_METHOD;

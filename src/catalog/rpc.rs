@@ -1,11 +1,9 @@
 //! What a descriptor says of an RPC: its messages, which of the two sides stream, and where the message names the resource.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use prost_reflect::{MessageDescriptor, MethodDescriptor};
 
-use super::method::{BodyRule, Call, Method};
 use super::resource::ResourceTemplate;
 use super::service::HttpBinding;
 use super::template::TemplateSegment;
@@ -22,6 +20,8 @@ pub struct RpcDescriptor {
     pub is_client_streaming: bool,
     /// Whether the server answers with any number of messages.
     pub is_server_streaming: bool,
+    /// Whether an http rule of it is a GET: it reads.
+    pub is_read: bool,
     /// The fields of the request message that name the resource. None where no permission is asked, or the resource is a
     /// constant.
     pub fields: Arc<MessageFields>,
@@ -37,9 +37,16 @@ impl RpcDescriptor {
             output: method.output(),
             is_client_streaming: method.is_client_streaming(),
             is_server_streaming: method.is_server_streaming(),
+            is_read: false,
             fields: Arc::default(),
             shapes: Vec::new(),
         }
+    }
+
+    /// The same, as these http rules have it.
+    pub(super) fn bound<'b>(self, mut bindings: impl Iterator<Item = &'b HttpBinding>) -> Self {
+        let is_read = bindings.any(|binding| binding.http_method == Some(::http::Method::GET));
+        Self { is_read, ..self }
     }
 
     /// The same, with the fields that name the resource, and the shapes that the http rules give them.
@@ -89,23 +96,6 @@ impl RpcDescriptor {
         }
         let paths: Vec<&str> = self.fields.paths().iter().map(|path| &**path).collect();
         Err(format!("`{}` is not a name that an http rule of the method takes", paths.join("`, `")))
-    }
-}
-
-impl Call {
-    /// A call over gRPC whose message has these values at the fields that name the resource.
-    pub fn of_rpc(method: Arc<Method>, values: &[Cow<'_, str>]) -> Self {
-        let fields = method.rpc.as_ref().map(|rpc| rpc.fields.clone()).unwrap_or_default();
-        let values = values.iter().map(|value| value.clone().into_owned());
-        let bindings: Vec<(Arc<str>, String)> = fields.paths().iter().cloned().zip(values).collect();
-        Self {
-            resource_name: method.resource.name(&bindings),
-            method,
-            bindings,
-            body: BodyRule::Message,
-            body_field: None,
-            is_head_of_get: false,
-        }
     }
 }
 

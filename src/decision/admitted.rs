@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::body::{self, BodyLimits, BodyPlan, form};
-use super::message::JudgedMessages;
+use super::judged_messages::JudgedMessages;
 use crate::admission::Slots;
 use crate::catalog::Method;
 use crate::http::Request;

@@ -9,15 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::admitted::Permitted;
-use super::snapshot::Snapshot;
-use super::stages::{Ruling, ask_policy, attributes};
-use super::trace::Trace;
+use super::judged_messages::JudgedMessages;
 use crate::catalog::{Call, Method, RpcDescriptor};
-use crate::grpc::{self, MessageEncoding, MessagePrefix, MessageStream, PREFIX, routing};
+use crate::grpc::{self, MessageEncoding, MessagePrefix, MessageStream, PREFIX};
 use crate::http::Request;
 use crate::principal::Caller;
-use crate::reason::{Denial, Reason, Stage};
+use crate::reason::{Denial, Reason};
 
 /// A decision that waits for the first message of a gRPC call.
 #[derive(Debug)]
@@ -39,15 +36,6 @@ pub enum MessagePlan {
     First,
     /// Nothing: no message names a resource, and any number may come.
     Nothing,
-}
-
-/// The messages of a gRPC call that was judged.
-#[derive(Clone, Debug)]
-pub struct JudgedMessages {
-    /// These bytes are sent first: the message that was judged, and what came with it and may pass.
-    pub initial: Bytes,
-    /// What later messages are held against; `None` where none may follow.
-    pub rest: Option<MessageStream>,
 }
 
 impl AwaitingMessage {
@@ -75,27 +63,7 @@ impl AwaitingMessage {
         self.encoding
     }
 
-    /// Goes on with what was read: one message or, of a method that takes several, the first one and what came with it. `limit`
-    /// bounds the bytes of a message. Nothing that was judged before is judged again.
-    pub fn resume(self, snapshot: &Snapshot, read: Bytes, limit: u64, trace: &mut Trace) -> Ruling {
-        match self.judge(&read, limit) {
-            Ok((call, messages)) => {
-                let Self { request, caller, now, .. } = self;
-                let attributes = attributes(&request, &call, now);
-                let ruled = ask_policy(Arc::new(call), caller, attributes, snapshot, trace);
-                match ruled {
-                    Ok(permit) => Ruling::Permitted(Permitted::with_messages(request, permit, messages)),
-                    Err(denial) => Ruling::Refused(denial),
-                }
-            }
-            Err(denial) => {
-                trace.stage = Stage::Request;
-                Ruling::Refused(denial)
-            }
-        }
-    }
-
-    fn judge(&self, read: &Bytes, limit: u64) -> Result<(Call, JudgedMessages), Denial> {
+    pub(super) fn judge(&self, read: &Bytes, limit: u64) -> Result<(Call, JudgedMessages), Denial> {
         let no_descriptor =
             || Denial::new(Reason::Internal, "a method without a descriptor was called over gRPC");
         let rpc = self.method.rpc.as_ref().ok_or_else(no_descriptor)?;
@@ -106,7 +74,7 @@ impl AwaitingMessage {
             return Ok((call, JudgedMessages { initial, rest: Some(rest) }));
         }
         let (message, behind) = self.first(read, limit)?;
-        let call = judged_call(&self.method, rpc, &message, &self.request)?;
+        let call = call_of(&self.method, rpc, &message)?;
         if self.plan() == MessagePlan::Whole {
             if !behind.is_empty() {
                 return Err(grpc::refused("the method takes one message, and more was sent"));
@@ -138,24 +106,8 @@ impl AwaitingMessage {
     }
 }
 
-/// The call that a message makes, by the fields that name the resource.
-fn judged_call(
-    method: &Arc<Method>,
-    rpc: &RpcDescriptor,
-    message: &[u8],
-    request: &Request,
-) -> Result<Call, Denial> {
-    let call = call_of(method, rpc, message)?;
-    let values = call.bindings.iter().map(|(path, value)| (&**path, value.as_str()));
-    routing::agrees(&request.headers, values)?;
-    Ok(call)
-}
-
 /// The call that a message makes, without its compression.
-///
-/// # Errors
-/// Where the message has two readings, or names no resource.
-pub fn call_of(method: &Arc<Method>, rpc: &RpcDescriptor, message: &[u8]) -> Result<Call, Denial> {
+pub(super) fn call_of(method: &Arc<Method>, rpc: &RpcDescriptor, message: &[u8]) -> Result<Call, Denial> {
     let values = rpc.fields.read(message)?;
     let values: Vec<&str> = values.into_iter().map(Option::unwrap_or_default).collect();
     rpc.judge_values(&method.resource, &values).map_err(|why| {

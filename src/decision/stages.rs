@@ -22,6 +22,8 @@ use super::provider;
 use super::stage_times::StageTimes;
 use super::trace::Trace;
 use crate::authn::{Authentication, Evidence, PendingToken, UnconfirmedToken};
+use bytes::Bytes;
+
 use crate::catalog::{Call, Method};
 use crate::decision::snapshot::Snapshot;
 use crate::grpc::{MessageEncoding, timeout};
@@ -84,6 +86,28 @@ impl AwaitingToken {
         match identified {
             Ok(caller) => rule(request, call, Some(caller), now, snapshot, trace),
             Err(denial) => Ruling::Refused(denial),
+        }
+    }
+}
+
+impl AwaitingMessage {
+    /// Goes on with what was read: one message or, of a method that takes several, the first one and what came with it. `limit`
+    /// bounds the bytes of a message. Nothing that was judged before is judged again.
+    pub fn resume(self, snapshot: &Snapshot, read: Bytes, limit: u64, trace: &mut Trace) -> Ruling {
+        match self.judge(&read, limit) {
+            Ok((call, messages)) => {
+                let Self { request, caller, now, .. } = self;
+                let attributes = attributes(&request, &call, now);
+                let ruled = ask_policy(Arc::new(call), caller, attributes, snapshot, trace);
+                match ruled {
+                    Ok(permit) => Ruling::Permitted(Permitted::with_messages(request, permit, messages)),
+                    Err(denial) => Ruling::Refused(denial),
+                }
+            }
+            Err(denial) => {
+                trace.stage = Stage::Request;
+                Ruling::Refused(denial)
+            }
         }
     }
 }
@@ -197,7 +221,7 @@ pub fn authorize(
 }
 
 /// Decides whether a caller may use the method at all: whose credential it is, and its scopes.
-fn admit_caller(
+pub(super) fn admit_caller(
     call: Arc<Call>,
     caller: Option<Arc<Caller>>,
     snapshot: &Snapshot,
@@ -256,7 +280,7 @@ pub(super) fn ask_policy(
 }
 
 /// A stage begins.
-fn enter(under_way: &mut Stage, times: &mut StageTimes, stage: Stage) {
+pub(super) fn enter(under_way: &mut Stage, times: &mut StageTimes, stage: Stage) {
     *under_way = stage;
     times.enter(DecisionStage::of(stage));
 }
@@ -274,12 +298,13 @@ pub fn attributes<'r>(request: &'r Request, call: &Call, now: SystemTime) -> Att
 }
 
 /// The method that the request calls, if nothing in its query names another resource than its path.
-fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
-    if request.rpc != RpcProtocol::None {
+pub(super) fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
+    if !matches!(request.rpc, RpcProtocol::None | RpcProtocol::ConnectUnary) {
         return route_rpc(request, snapshot);
     }
     let routed = snapshot.catalog.route(request.host.as_str(), &request.method, &request.path);
     let call = routed.map_err(|denial| match denial.reason() {
+        Reason::MethodNotFound if request.rpc == RpcProtocol::ConnectUnary => unsupported(request.rpc),
         Reason::MethodNotFound => not_offered(request.path.decoded()).unwrap_or(denial),
         _ => denial,
     })?;
@@ -295,22 +320,26 @@ fn route_rpc(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
     let (host, path) = (request.host.as_str(), &request.path);
     match request.rpc {
         RpcProtocol::Grpc if request.query.as_str().is_some() => Err(malformed("a gRPC request has a query")),
-        RpcProtocol::Grpc if request.overridden.is_some() => {
-            Err(malformed("a gRPC request names another method in `x-http-method-override`"))
+        RpcProtocol::Grpc if !is_plain_post(request) => {
+            Err(malformed("a gRPC request has another method than POST"))
         }
         RpcProtocol::Grpc => {
             let method = snapshot.catalog.route_rpc(host, path)?;
             Ok(Call::of_rpc(method, &[]))
         }
-        protocol => {
-            let detail = format!("the content type is that of {}", protocol.name());
-            let message = format!(
-                "{} is not supported here. Use gRPC over HTTP/2, or HTTP with JSON.",
-                protocol.name()
-            );
-            Err(Denial::new(Reason::RpcProtocolUnsupported, detail).message(message))
-        }
+        protocol => Err(unsupported(protocol)),
     }
+}
+
+fn is_plain_post(request: &Request) -> bool {
+    request.method == ::http::Method::POST && request.overridden.is_none()
+}
+
+fn unsupported(protocol: RpcProtocol) -> Denial {
+    let name = protocol.name();
+    let detail = format!("the content type is that of {name}");
+    let message = format!("{name} is not supported here. Use gRPC over HTTP/2, or HTTP with JSON.");
+    Denial::new(Reason::RpcProtocolUnsupported, detail).message(message)
 }
 
 /// The denial of what Google's front ends serve beside each API: its discovery document, and several calls in one request
@@ -430,6 +459,6 @@ fn is_audience_of(audience: &str, method: &Method) -> bool {
 }
 
 /// The metadata that google/api/error_reason.proto gives denials of credentials and scopes.
-fn about(method: &Method, denial: Denial) -> Denial {
+pub(super) fn about(method: &Method, denial: Denial) -> Denial {
     denial.metadata("service", &*method.service.name).metadata("method", &*method.name)
 }

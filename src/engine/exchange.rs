@@ -16,6 +16,7 @@ use crate::audit::LinePlace;
 use crate::cancels::CancelAnswer;
 use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
+use crate::grpc;
 use crate::http::Request;
 use crate::reason::{Denial, Reason};
 use crate::trace_context::{TraceContext, TraceId};
@@ -91,6 +92,10 @@ pub struct Exchange {
 }
 
 /// What is under way, with what there is then.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be one allocation more for each request that is allowed"
+)]
 #[derive(Debug)]
 pub enum Phase {
     /// It is being decided, or was refused.
@@ -220,10 +225,20 @@ impl Exchange {
         self.timing.answers(Instant::now());
     }
 
+    /// The status of a gRPC call, as HTTP has it: what was sent is 200 for each of them.
+    fn status_of_call(&self, sent: u16) -> u16 {
+        if sent != 200 || !self.is_grpc() {
+            return sent;
+        }
+        let code = self.denial.as_ref().map(Denial::grpc_code);
+        let code = code.or_else(|| self.forwarding().and_then(|forwarding| forwarding.grpc_status));
+        grpc::status::http_of(code.unwrap_or_default())
+    }
+
     /// Writes the audit line and counts the request, once. `status` is what the client was sent, 0 for nothing. The slots
     /// that the request holds are given back.
     pub fn record(&mut self, status: u16) {
-        let status = recorded_status(status, self.denial.as_ref());
+        let status = recorded_status(self.status_of_call(status), self.denial.as_ref());
         let mut phase = std::mem::replace(&mut self.phase, Phase::Answered);
         if let Phase::Forwarding(forwarding) = &mut phase {
             self.end_cancel(forwarding);

@@ -1,5 +1,5 @@
 //! The status of a call: what trailers say of it, and what an answer says that is not one of gRPC
-//! (grpc/doc/http-grpc-status-mapping.md).
+//! ("HTTP to gRPC Status Code Mapping").
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 

@@ -218,7 +218,7 @@ impl Request {
         let client_request_id = headers.client_request_id();
         let trace = headers.take_trace(is_from_proxy);
         headers.settle(is_from_proxy)?;
-        let rpc = RpcProtocol::of(version, overridden.as_ref().unwrap_or(&method), &headers);
+        let rpc = RpcProtocol::of(version, &headers);
         Ok(Self {
             version,
             method,

@@ -1,6 +1,6 @@
 //! Which protocol of remote calls a request speaks, by its content type.
 
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 
 use super::headers::Headers;
 use super::version::Version;
@@ -15,25 +15,18 @@ pub enum RpcProtocol {
     Grpc,
     /// gRPC's content type over HTTP/1, which cannot carry it.
     GrpcOverHttp1,
-    /// gRPC's content type with a method other than POST. Some servers take that for a call too.
-    GrpcWithoutPost,
     /// gRPC-Web.
     GrpcWeb,
-    /// Connect, of streams; and of single calls with a protobuf message.
+    /// Connect, of streams.
     Connect,
+    /// A protobuf message by itself, as Connect sends a single call. It may also be a body of an ordinary request.
+    ConnectUnary,
 }
 
 impl RpcProtocol {
     /// The protocol of a request with this head.
-    pub fn of(version: Version, method: &Method, headers: &Headers) -> Self {
-        let named =
-            headers.all("content-type").next().map_or(Self::None, |value| Self::named(version, value));
-        match named {
-            Self::None => Self::None,
-            named if *method == Method::POST => named,
-            Self::Grpc | Self::GrpcOverHttp1 => Self::GrpcWithoutPost,
-            _ => Self::None,
-        }
+    pub fn of(version: Version, headers: &Headers) -> Self {
+        headers.all("content-type").next().map_or(Self::None, |value| Self::named(version, value))
     }
 
     /// The protocol that a content type names.
@@ -50,8 +43,10 @@ impl RpcProtocol {
             if version == Version::Http2 { Self::Grpc } else { Self::GrpcOverHttp1 }
         } else if is(b"application/grpc-web") || is(b"application/grpc-web-text") {
             Self::GrpcWeb
-        } else if begins(b"application/connect+") || is(b"application/proto") {
+        } else if begins(b"application/connect+") {
             Self::Connect
+        } else if is(b"application/proto") {
+            Self::ConnectUnary
         } else {
             Self::None
         }
@@ -69,9 +64,8 @@ impl RpcProtocol {
             Self::None => "HTTP",
             Self::Grpc => "gRPC",
             Self::GrpcOverHttp1 => "gRPC over HTTP/1",
-            Self::GrpcWithoutPost => "gRPC with a method other than POST",
             Self::GrpcWeb => "gRPC-Web",
-            Self::Connect => "Connect",
+            Self::Connect | Self::ConnectUnary => "Connect",
         }
     }
 }
@@ -92,7 +86,7 @@ mod tests {
             ("application/grpc-web+proto", RpcProtocol::GrpcWeb),
             ("application/grpc-web-text+proto", RpcProtocol::GrpcWeb),
             ("application/connect+json", RpcProtocol::Connect),
-            ("application/proto", RpcProtocol::Connect),
+            ("application/proto", RpcProtocol::ConnectUnary),
             ("application/json", RpcProtocol::None),
             ("application/grpcx", RpcProtocol::None),
             ("application/protobuf", RpcProtocol::None),
@@ -102,15 +96,6 @@ mod tests {
             assert_eq!(of(Version::Http2, text), protocol, "{text}");
         }
         assert_eq!(of(Version::Http11, "application/grpc"), RpcProtocol::GrpcOverHttp1);
-        let mut headers = Headers::default();
-        headers.push(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        for (method, protocol) in [
-            (Method::POST, RpcProtocol::Grpc),
-            (Method::PUT, RpcProtocol::GrpcWithoutPost),
-            (Method::GET, RpcProtocol::GrpcWithoutPost),
-        ] {
-            assert_eq!(RpcProtocol::of(Version::Http2, &method, &headers), protocol);
-        }
         assert_eq!(of(Version::Http11, "application/grpc-web"), RpcProtocol::GrpcWeb);
     }
 }

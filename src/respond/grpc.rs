@@ -1,4 +1,4 @@
-//! The answer to a refused gRPC call: no message, and a status (grpc/doc/PROTOCOL-HTTP2.md, "Trailers-Only").
+//! The answer to a refused gRPC call: no message, and a status ("gRPC over HTTP2", Trailers-Only).
 //!
 //! The same reason, domain and metadata as over HTTP, in a google.rpc.Status, so that a client library raises what it raises for
 //! Google's own errors.

@@ -388,7 +388,7 @@ pub fn request_head(
     Ok(head)
 }
 
-/// Whether an answer is one of gRPC: 200, with its content type (grpc/doc/PROTOCOL-HTTP2.md, "Responses").
+/// Whether an answer is one of gRPC: 200, with its content type ("gRPC over HTTP2", Responses).
 fn is_of_grpc(answer: &http::response::Parts) -> bool {
     let content_type = answer.headers.get(CONTENT_TYPE);
     answer.status == 200 && content_type.is_some_and(|value| RpcProtocol::is_grpc_type(value.as_bytes()))

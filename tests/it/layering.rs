@@ -53,9 +53,11 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("reason", &["diagnostic"]),
     // The stages, each built on those before it, and each with its own settings.
     ("http", &["bytewise", "diagnostic", "document", "percent", "principal", "reason", "trace_context"]),
+    // Messages of gRPC and what they name, below the methods that they call.
+    ("grpc", &["http", "reason"]),
     // Certificates say names, and who a client is.
     ("tls", &["clock", "diagnostic", "document", "files", "http", "principal"]),
-    ("catalog", &["diagnostic", "document", "http", "reason", "source"]),
+    ("catalog", &["diagnostic", "document", "grpc", "http", "reason", "source"]),
     (
         "authn",
         &[
@@ -84,6 +86,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "catalog",
             "diagnostic",
             "document",
+            "grpc",
             "http",
             "json",
             "policy",
@@ -114,8 +117,11 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of
     // its public keys. Its settings hold the span of that path.
     ("assertion", &["diagnostic", "document", "files", "http", "principal", "signing"]),
-    ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls", "trace_context"]),
-    ("respond", &["json", "reason"]),
+    (
+        "upstream",
+        &["diagnostic", "document", "grpc", "http", "metrics", "policy", "reason", "tls", "trace_context"],
+    ),
+    ("respond", &["grpc", "json", "reason"]),
     ("audit", &["clock", "diagnostic", "document", "json", "metrics", "reason"]),
     // Sends to a collector what is told of a request.
     ("otlp", &["diagnostic", "document", "files", "http_client", "metrics", "trace_context"]),
@@ -135,6 +141,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "catalog",
             "clock",
             "decision",
+            "grpc",
             "http",
             "metrics",
             "otlp",
@@ -153,8 +160,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
-            "cancels", "catalog", "clock", "decision", "engine", "http", "policy", "reason", "respond",
-            "upstream",
+            "cancels", "catalog", "clock", "decision", "engine", "grpc", "http", "policy", "reason",
+            "respond", "upstream",
         ],
     ),
     // What speaks with clients, in each protocol.
@@ -165,6 +172,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "assertion",
             "clock",
             "engine",
+            "grpc",
             "http",
             "listener",
             "proxy",
@@ -260,6 +268,7 @@ const DEV_PROGRAM: &str = "src/bin/opgate-dev.rs";
 /// Modules that decide, and what they are built from: no I/O framework and no clock.
 const PURE: &[&str] = &[
     "http",
+    "grpc",
     "trace_context",
     "catalog",
     "policy",
@@ -453,7 +462,7 @@ fn decision_modules_are_pure() {
 #[test]
 fn only_questions_assume_a_caller() {
     let assuming =
-        Regex::new(r"\bCaller::assumed\b|\.assume\(|\bassume_confirmed\b|\bdecide_as\b|\bdecide_call_as\b")
+        Regex::new(r"\bCaller::assumed\b|\.assume\(|\bassume_confirmed\b|\bdecide_as\b|\bdecide_call_as\b|\bdecide_message_as\b")
             .unwrap();
     let files: BTreeSet<String> = product()
         .filter(|file| !file.name.starts_with("src/cli/") && assuming.is_match(&file.code()))
@@ -462,6 +471,8 @@ fn only_questions_assume_a_caller() {
     let expected = [
         "src/authn.rs",
         "src/authn/token/unconfirmed.rs",
+        "src/decision.rs",
+        "src/decision/assumed.rs",
         "src/decision/stages.rs",
         "src/simulation.rs",
         "src/simulation/replay.rs",

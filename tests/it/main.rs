@@ -45,6 +45,7 @@ mod forwarded;
 mod frames;
 mod framing;
 mod gate;
+mod grpc;
 mod grpc_attack;
 mod grpc_readings;
 mod grpc_soak;

@@ -47,8 +47,8 @@ impl Facts {
     }
 
     fn protocol(&self) -> Option<Protocol> {
-        let all = [Protocol::Http10, Protocol::Http11, Protocol::H2, Protocol::H2c];
-        self.is(1).then(|| all[self.numbers[0] as usize % 4])
+        let all = [Protocol::Http10, Protocol::Http11, Protocol::H2, Protocol::H2c, Protocol::Grpc];
+        self.is(1).then(|| all[self.numbers[0] as usize % 5])
     }
 
     fn metadata(&self) -> Metadata<'_> {

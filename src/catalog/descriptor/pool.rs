@@ -37,6 +37,15 @@ impl RpcDescriptors {
         self.incomplete.as_deref()
     }
 
+    /// The full names of the RPCs of the set.
+    pub(in crate::catalog) fn own(&self) -> impl Iterator<Item = String> {
+        let services = self.own.iter().flat_map(DescriptorPool::services);
+        services.flat_map(|service| {
+            let names: Vec<String> = service.methods().map(|method| method.full_name().to_owned()).collect();
+            names
+        })
+    }
+
     /// The RPC of this full name: of the set or, where that has no such interface, one that is built in.
     pub(in crate::catalog) fn find(&self, rpc: &str) -> Option<RpcDescriptor> {
         let (interface, name) = rpc.rsplit_once('.')?;

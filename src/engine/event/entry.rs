@@ -57,6 +57,10 @@ impl Event<'_> {
         let said = self.trace.call.as_ref().and_then(|call| call.method.permission_type);
         said.unwrap_or_else(|| {
             let is_read = self.request.is_none_or(|request| {
+                if request.is_grpc() {
+                    let rpc = self.trace.call.as_ref().and_then(|call| call.method.rpc.as_ref());
+                    return rpc.is_some_and(|rpc| rpc.is_read);
+                }
                 matches!(request.method, ::http::Method::GET | ::http::Method::HEAD | ::http::Method::OPTIONS)
             });
             if is_read { PermissionType::AdminRead } else { PermissionType::AdminWrite }
@@ -245,6 +249,9 @@ fn authentication(caller: &Caller) -> AuthenticationInfo<'_> {
 }
 
 fn protocol(request: &Request) -> Protocol {
+    if request.is_grpc() {
+        return Protocol::Grpc;
+    }
     match (request.version, &request.channel) {
         (Version::Http10, _) => Protocol::Http10,
         (Version::Http11, _) => Protocol::Http11,
