@@ -44,7 +44,7 @@ slow: cmake          ## a thousand slow clients of each kind (slowhttptest), and
 FUZZ_SECONDS ?= 600
 fuzz: cmake          ## every fuzz target for ten minutes, or FUZZ_SECONDS
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
-	@for target in head chunked answer exchange path template token proof jwks cel document operation; do \
+	@for target in proxy_header head chunked answer exchange path template token proof jwks cel document operation; do \
 	  echo "== $$target"; \
 	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 || exit 1; \
 	done

@@ -8,6 +8,7 @@
 //!    │ SIGQUIT                                        │ the whole configuration is checked
 //!    │ offers                                         │ waits for an offer
 //!    │ ◄──────────── both say their version ────────► │
+//!    │ ───────────── what it knows of names ────────► │
 //!    │ ───────────── what is listened on ───────────► │ binds what is new
 //!    │ ◄──────────── what it takes ────────────────── │
 //!    │ ───────────── those sockets ─────────────────► │ loads keys, becomes ready
@@ -67,6 +68,9 @@ pub enum HandoverError {
         /// How long was waited.
         timeout: Duration,
     },
+    /// The new process ended before it came.
+    #[error("the new process ended before it asked for the listeners: what it has printed says why")]
+    Gone,
     /// No process offered in time.
     #[error("no process offered listeners at {path} within {timeout:?}: send SIGQUIT to the running process", path = path.display())]
     NobodyOffered {

@@ -41,6 +41,8 @@ use self::instruments::ListenerInstruments;
 pub(crate) use self::instruments::{MADE_ROOM, WRITE_TIMEOUT};
 pub(crate) use self::minimum_rate::MinimumRate;
 pub use self::proxy_protocol::ProxyProtocol;
+#[cfg(fuzzing)]
+pub use self::proxy_protocol::read_proxy_header;
 use self::proxy_protocol::{HeaderError, read_header};
 pub use self::settings::{ListenerLimits, ListenerSettings};
 pub use self::socket::{ListenSocket, SocketOptions};

@@ -3,7 +3,15 @@
 //! Outside such a service, where the environment has no `NOTIFY_SOCKET`, nothing is sent. A message that cannot be sent is
 //! logged: the gate serves all the same.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
+
+/// What the end takes beside the time that requests are given.
+const MARGIN: Duration = Duration::from_secs(10);
+
+const UPGRADING: &str = "upgrading";
+const UPGRADE_FAILED: &str = "upgrade failed";
 
 /// The gate accepts clients. `waits_for` says what requests cannot be answered without yet.
 pub fn serves(waits_for: &[String]) {
@@ -35,9 +43,22 @@ pub fn has_reloaded() {
     send(&[NotifyState::Ready]);
 }
 
-/// The process ends, and no other one serves in its place.
-pub fn stops() {
-    send(&[NotifyState::Stopping, NotifyState::Status("draining")]);
+/// The process ends within this time, and no other one serves in its place. The service manager waits for it, also where that is
+/// longer than `TimeoutStopSec=`.
+pub fn stops(within: Duration) {
+    let within = u32::try_from(within.saturating_add(MARGIN).as_micros()).unwrap_or(u32::MAX);
+    let within = NotifyState::ExtendTimeoutUsec(within);
+    send(&[NotifyState::Stopping, within, NotifyState::Status("draining")]);
+}
+
+/// The listeners are offered to a new process.
+pub fn offers() {
+    send(&[NotifyState::Status(UPGRADING)]);
+}
+
+/// No new process has taken over. Scripts of packages wait for this text, or for another main process.
+pub fn serves_on(why: &str) {
+    send(&[NotifyState::Status(&format!("{UPGRADE_FAILED}: {why}").replace(['\n', '\r'], " "))]);
 }
 
 fn status(waits_for: &[String]) -> String {

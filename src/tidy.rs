@@ -20,6 +20,7 @@ use crate::diagnostic::{Report, Source, Span};
 use crate::document::{self, Node, Value};
 use crate::schema::FileSchema;
 
+use self::comments::BYTE_ORDER_MARK;
 use self::order::{Ordering, keys_of};
 use self::refusal::Refusal;
 
@@ -31,8 +32,7 @@ pub fn tidy(source: &Arc<Source>, schema: FileSchema, report: &mut Report) -> Op
     let written = if is_json {
         json::write(&before, Ordering(schema.root))
     } else {
-        layout::read(&comments::normal(&source.text))
-            .and_then(|layout| write::write(&layout, Ordering(schema.root)))
+        write_yaml(&source.text, Ordering(schema.root))
     };
     let text = match written {
         Ok(text) => text,
@@ -59,6 +59,41 @@ pub fn tidy(source: &Arc<Source>, schema: FileSchema, report: &mut Report) -> Op
     Some(text)
 }
 
+/// The tidy text of a YAML file. What stands above a line of `---`, and that line, stay as they are.
+fn write_yaml(text: &str, ordering: Ordering) -> Result<String, Refusal> {
+    let normal = comments::normal(text);
+    let head = head(&normal);
+    let body = normal.get(head.len()..).unwrap_or_default();
+    let written = layout::read(body).and_then(|layout| write::write(&layout, ordering));
+    match written {
+        Ok(body) => Ok(head.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>() + &body),
+        Err(refusal) => Err(Refusal { at: place_of(refusal.at + head.len(), &normal, text), ..refusal }),
+    }
+}
+
+/// The comments and blank lines above a line of `---`, with that line; nothing where there is none.
+fn head(text: &str) -> &str {
+    let mut length = 0;
+    for line in text.split_inclusive('\n') {
+        length += line.len();
+        match line.trim_end() {
+            "---" => return text.get(..length).unwrap_or_default(),
+            line if line.is_empty() || line.starts_with('#') => {}
+            _ => break,
+        }
+    }
+    ""
+}
+
+/// Where a place of the normal text is in the text as it was written.
+fn place_of(at: usize, normal: &str, written: &str) -> usize {
+    let above = normal.get(..at).unwrap_or(normal);
+    let line = above.matches('\n').count();
+    let column = above.len() - above.rfind('\n').map_or(0, |end| end + 1);
+    let mark = if written.starts_with(BYTE_ORDER_MARK) && line == 0 { BYTE_ORDER_MARK.len_utf8() } else { 0 };
+    written.split_inclusive('\n').take(line).map(str::len).sum::<usize>() + mark + column
+}
+
 fn tell(source: &Arc<Source>, refusal: &Refusal, report: &mut Report) {
     let span = Span { source: Arc::clone(source), range: refusal.at..refusal.at };
     report.error(&span, refusal.message).help(refusal.help);
@@ -69,8 +104,10 @@ fn same(left: &Node, right: &Node, ordering: Ordering) -> bool {
     match (&left.value, &right.value) {
         (Value::Map(left), Value::Map(right)) => {
             left.len() == right.len()
-                && left.iter().all(|(key, value)| {
-                    let other = right.iter().find(|(other, _)| other == key);
+                && left.iter().enumerate().all(|(place, (key, value))| {
+                    // Most stand where they stood.
+                    let other = right.get(place).filter(|(other, _)| other == key);
+                    let other = other.or_else(|| right.iter().find(|(other, _)| other == key));
                     let ordering = match &key.value {
                         Value::String(name) => ordering.of_key(name, keys_of(left)),
                         _ => ordering,

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! All but `Answering` wait for the client, and have a deadline. One more connection than there may be closes one that
-//! waits: of the address with most of them, the one that has waited longest. So idle connections never take the place
-//! of one that another client needs: a probe sends its request as it connects. Where none waits, one is closed that is
+//! waits: of the address with most of them, the one that has waited longest. An address with more connections than another takes
+//! no place of the other's. So idle connections never take the place of one that another client needs. Where none waits, one is closed that is
 //! being answered, of another address that has more than half of the places.
 
 use std::collections::{BTreeMap, HashMap};
@@ -129,7 +129,7 @@ impl AdminSlots {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = held.connections.len() >= self.most;
         if is_full {
-            let number = held.longest_waiting().or_else(|| held.of_most(network(address)))?;
+            let number = held.longest_waiting(network(address)).or_else(|| held.of_most(network(address)))?;
             if let Some((_, progress)) = held.connections.remove(&number) {
                 progress.enter(ConnectionPhase::Closed);
             }
@@ -142,16 +142,20 @@ impl AdminSlots {
 }
 
 impl HeldSlots {
-    /// The connection that goes first.
-    fn longest_waiting(&self) -> Option<u64> {
+    /// The waiting connection that goes first, of a network that has at least as many as the one that asks. While all of one are being
+    /// answered, another's probe is the only one that waits, and would go.
+    fn longest_waiting(&self, asking: IpAddr) -> Option<u64> {
         let mut by_network = HashMap::<IpAddr, usize>::new();
         for (network, _) in self.connections.values() {
             *by_network.entry(*network).or_default() += 1;
         }
+        let of = |network: &IpAddr| by_network.get(network).copied().unwrap_or_default();
+        let own = of(&asking);
         let waiting = self.connections.iter().filter_map(|(number, (network, progress))| {
             let (stage, since) = *progress.0.borrow();
-            let others = by_network.get(network).copied().unwrap_or_default();
-            (stage != ConnectionPhase::Answering).then_some((std::cmp::Reverse(others), since, *number))
+            let all = of(network);
+            let may_go = stage != ConnectionPhase::Answering && all >= own;
+            may_go.then_some((std::cmp::Reverse(all), since, *number))
         });
         waiting.min().map(|(.., number)| number)
     }
@@ -232,6 +236,18 @@ mod tests {
         assert_eq!(probe.progress.stage(), ConnectionPhase::Head);
         assert!(held.iter().all(|place| place.progress.stage() == ConnectionPhase::Closed));
         assert_eq!(later.iter().filter(|place| place.progress.stage() == ConnectionPhase::Head).count(), 3);
+    }
+
+    #[test]
+    fn a_probe_that_waits_is_not_closed_for_an_address_that_is_busy_with_more() {
+        let places = AdminSlots::new(4);
+        let held: Vec<_> = (0..3).map(|_| take(&places, 1)).collect();
+        held.iter().for_each(|place| place.progress.enter(ConnectionPhase::Answering));
+        let probe = take(&places, 2);
+        assert!(places.take(ip(1)).is_none());
+        assert_eq!(probe.progress.stage(), ConnectionPhase::Head);
+        // One of another address has its place of those that have more.
+        assert!(places.take(ip(3)).unwrap().1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `opgate fmt`: policy files, written tidily.
 
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -97,14 +98,25 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Sources pass over names that begin with a dot.
     let new = folder.join(format!(".{name}.{}.opgate-fmt", std::process::id()));
-    let written = std::fs::write(&new, text)
-        .and_then(|()| std::fs::set_permissions(&new, path.metadata()?.permissions()))
-        .and_then(|()| std::fs::rename(&new, &path));
+    let written = write_like(&path, &new, text).and_then(|()| std::fs::rename(&new, &path));
     if written.is_err() {
         // What cannot be put in place is removed; that it cannot be removed either says nothing more.
         drop(std::fs::remove_file(&new));
     }
     written
+}
+
+/// Writes a new file with the owner and the permissions of another one: the gate may be another user, and has to read it.
+fn write_like(path: &Path, new: &Path, text: &str) -> std::io::Result<()> {
+    let like = path.metadata()?;
+    // One that is there is not written into: it may be a link that another user has made.
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
+    std::io::Write::write_all(&mut file, text.as_bytes())?;
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
+        fchown(&file, Some(like.uid()), Some(like.gid()))?;
+    }
+    file.set_permissions(like.permissions())
 }
 
 /// The files of a tree that are text, and that a gate reads.

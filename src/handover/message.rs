@@ -13,6 +13,7 @@ use rustix::net::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
@@ -31,6 +32,9 @@ pub(super) struct Greeting {
     pub(super) handover: u32,
     #[serde(rename = "opgate")]
     pub(super) version: String,
+    /// What the running process knows and the new one can go on with. Versions that do not know it pass over it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(super) known: Value,
 }
 
 /// Messages of the running process.
@@ -72,13 +76,14 @@ pub enum Purpose {
     Admin,
 }
 
-/// Exchanges versions, and goes on only where the two processes understand each other.
-pub(super) async fn greet(stream: &mut UnixStream) -> Result<(), HandoverError> {
-    let ours = Greeting { handover: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
+/// Exchanges versions, and goes on only where the two processes understand each other. Says what this one knows, and gives what
+/// the other one says.
+pub(super) async fn greet(stream: &mut UnixStream, known: Value) -> Result<Value, HandoverError> {
+    let ours = Greeting { handover: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), known };
     say(stream, &ours).await?;
     let theirs: Greeting = hear(stream).await?;
     if theirs.handover == PROTOCOL {
-        Ok(())
+        Ok(theirs.known)
     } else {
         Err(HandoverError::Version { version: theirs.version, protocol: theirs.handover })
     }

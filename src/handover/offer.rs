@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout_at;
@@ -18,21 +19,34 @@ use crate::listener::ListenSocket;
 /// How long a process that serves may take to write a file.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
-/// Offers `sockets` to a new process until one has them and is ready. The sockets it has taken are passed on then.
+/// Longer than what is known of a hundred names. A line must not be longer than the other process takes.
+const MOST_KNOWN: usize = 128 * 1024;
+
+/// Offers `sockets` to a new process until one has them and is ready. The sockets it has taken are passed on then. `known` is
+/// told to it. The process that is waited for may end before it comes (`gone`): another one is not waited for then.
 /// After an error nothing has changed: this process goes on serving.
 ///
 /// # Errors
 /// Where no process came, or none that was ready in time.
-pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<ListenSocket>)]) -> Result<(), HandoverError> {
+pub async fn offer(
+    upgrade: &Upgrade,
+    sockets: &[(Purpose, Arc<ListenSocket>)],
+    known: Value,
+    gone: impl Future<Output = ()>,
+) -> Result<(), HandoverError> {
     let deadline = Instant::now() + upgrade.timeout;
     let place = OfferedSocket::make(&upgrade.socket)?;
-    let came = timeout_at(deadline.into(), place.accept()).await;
+    let came = tokio::select! {
+        biased;
+        came = timeout_at(deadline.into(), place.accept()) => came,
+        () = gone => return Err(HandoverError::Gone),
+    };
     let mut stream = came.map_err(|_| HandoverError::NobodyCame {
         path: upgrade.socket.clone(),
         timeout: upgrade.timeout,
     })??;
     let handed_over = tokio::select! {
-        taken = timeout_at(deadline.into(), hand_over(&mut stream, sockets)) => {
+        taken = timeout_at(deadline.into(), hand_over(&mut stream, sockets, known)) => {
             taken.unwrap_or(Err(HandoverError::TooLate(upgrade.timeout)))
         }
         never = place.turn_others_away() => never,
@@ -60,8 +74,11 @@ pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<ListenSocket>)]) 
 async fn hand_over(
     stream: &mut UnixStream,
     sockets: &[(Purpose, Arc<ListenSocket>)],
+    known: Value,
 ) -> Result<Vec<Arc<ListenSocket>>, HandoverError> {
-    greet(stream).await?;
+    // It can do without.
+    let known = if known.to_string().len() > MOST_KNOWN { Value::Null } else { known };
+    greet(stream, known).await?;
     let offered = sockets.iter().map(|(purpose, socket)| Offered {
         purpose: *purpose,
         written: socket.written().clone(),
@@ -146,7 +163,7 @@ impl OfferedSocket {
         loop {
             let mut stream = self.accept().await?;
             let told = async {
-                greet(&mut stream).await?;
+                greet(&mut stream, Value::Null).await?;
                 let why = "another new process is taking over".to_owned();
                 Ok::<_, HandoverError>(say(&mut stream, &FromRunning::Refused(why)).await?)
             };

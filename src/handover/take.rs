@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout_at;
 
@@ -18,6 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Predecessor {
     stream: UnixStream,
+    known: Value,
     offered: Vec<Option<Offered>>,
     timeout: Duration,
     deadline: Instant,
@@ -32,9 +34,9 @@ impl Predecessor {
         let mut stream = connect(upgrade).await?;
         let deadline = Instant::now() + upgrade.timeout;
         let heard = async {
-            greet(&mut stream).await?;
+            let known = greet(&mut stream, Value::Null).await?;
             match hear(&mut stream).await? {
-                FromRunning::Offer(offered) => Ok(offered.into_iter().map(Some).collect()),
+                FromRunning::Offer(offered) => Ok((known, offered.into_iter().map(Some).collect())),
                 FromRunning::Refused(why) => Err(HandoverError::Refused(why)),
                 FromRunning::Yours => {
                     Err(HandoverError::Nonsense("it lets go before it has offered".to_owned()))
@@ -42,8 +44,13 @@ impl Predecessor {
             }
         };
         let heard = timeout_at(deadline.into(), heard).await;
-        let offered = heard.unwrap_or(Err(HandoverError::TooLate(upgrade.timeout)))?;
-        Ok(Self { stream, offered, timeout: upgrade.timeout, deadline })
+        let (known, offered) = heard.unwrap_or(Err(HandoverError::TooLate(upgrade.timeout)))?;
+        Ok(Self { stream, known, offered, timeout: upgrade.timeout, deadline })
+    }
+
+    /// What the running process knows, if it says so.
+    pub fn known(&self) -> &Value {
+        &self.known
     }
 
     /// Takes those sockets that are `wanted`: for the same purpose, and of an address that is written the same or that the

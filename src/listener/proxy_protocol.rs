@@ -245,5 +245,16 @@ fn addresses(command: Command, bytes: &[u8]) -> Result<ConnectionPeer, HeaderErr
     }
 }
 
+/// Reads a header off a connection, and tells the client that it names and what is left behind it: the entry point for `fuzz/`, and in
+/// no build of the product.
+#[cfg(fuzzing)]
+pub async fn read_proxy_header(socket: tokio::net::UnixStream) -> Option<(ConnectionPeer, Vec<u8>)> {
+    let mut socket = ClientSocket::Unix(socket);
+    let client = read_header(&mut socket).await.ok()?;
+    let mut left = Vec::new();
+    socket.read_to_end(&mut left).await.ok()?;
+    Some((client, left))
+}
+
 #[cfg(test)]
 mod tests;

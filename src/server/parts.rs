@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde_json::{Value, json};
+
 use super::loaded::Loaded;
 use super::open_files;
 use super::registered::Registered;
@@ -17,16 +19,20 @@ use crate::clock;
 use crate::config::{Config, Limits};
 use crate::decision::shadow::Shadows;
 use crate::engine::{Engine, EngineLimits, Live};
+use crate::handover::Predecessor;
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::Metrics;
 use crate::otlp::Spans;
 use crate::recent::{DeniedLine, LineDecision, NewLine, Recent};
 use crate::reload;
 use crate::upstream::Upstreams;
-use crate::upstream::names::Lookups;
+use crate::upstream::names::{KnownNames, Lookups, ToldNames};
 
 /// How long a start waits for the names of upstreams to be looked up, so that its first requests have a backend.
 const LOOKUP_AT_START: Duration = Duration::from_secs(1);
+
+/// The key of names in what one process tells the next.
+const NAMES: &str = "names";
 
 /// What serves.
 pub(super) struct Parts {
@@ -47,7 +53,10 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Puts together what was loaded.
-    pub(super) async fn assemble(loaded: Loaded, takes_over: bool) -> Result<Self, StartError> {
+    pub(super) async fn assemble(
+        loaded: Loaded,
+        predecessor: Option<&Predecessor>,
+    ) -> Result<Self, StartError> {
         let Loaded { config, snapshot, read_at } = loaded;
         let written = config.limits;
         let limits = open_files::within_open_files(written, config.admin.files());
@@ -61,7 +70,7 @@ impl Parts {
         };
         let audit = Audit::open(&config.audit, instruments.audit, vec![remember])
             .map_err(|source| StartError::Audit { output: config.audit.output.to_string(), source })?;
-        let (lookups, upstreams) = upstreams(&config, takes_over).await?;
+        let (lookups, upstreams) = upstreams(&config, predecessor).await?;
         instruments.reload.policy_loaded(&snapshot);
         instruments.reload.policy_changed(clock::now());
         let authn = snapshot.authn.clone();
@@ -93,6 +102,17 @@ impl Parts {
     }
 }
 
+/// What is told to the process that takes over from this one.
+pub(super) fn known_to_the_next(names: &ToldNames) -> Value {
+    json!({ NAMES: &*names.now() })
+}
+
+/// What the running process has found of names. A version that says it in another way is one that says nothing.
+fn known_names(predecessor: &Predecessor) -> KnownNames {
+    let names = predecessor.known().get(NAMES).cloned().unwrap_or_default();
+    serde_json::from_value(names).unwrap_or_default()
+}
+
 /// A line of the audit log, as the memory of the last decisions takes it.
 fn new_line(line: &SeenLine) -> NewLine<'_> {
     let decision = match line.decision() {
@@ -109,16 +129,19 @@ fn new_line(line: &SeenLine) -> NewLine<'_> {
     NewLine { text: line.text().clone(), decision }
 }
 
-/// The backends, with the addresses of their names. A process that takes over from one that serves can wait a little longer:
-/// that one has addresses.
-async fn upstreams(config: &Config, takes_over: bool) -> Result<(Lookups, Upstreams), StartError> {
+/// The backends, with the addresses of their names. A process that takes over from one that serves begins with the addresses that
+/// this one has found. For names that it has not found, it can wait a little longer.
+async fn upstreams(
+    config: &Config,
+    predecessor: Option<&Predecessor>,
+) -> Result<(Lookups, Upstreams), StartError> {
     let mut lookups = Lookups::by(clock::now);
     lookups.look_up(&config.upstreams, &config.dns);
     // A name that is not found by then is looked up again while the gate serves.
-    if takes_over {
+    lookups.all_found(LOOKUP_AT_START).await;
+    if let Some(predecessor) = predecessor {
+        lookups.remember(&known_names(predecessor));
         lookups.all_known(config.dns.timeout).await;
-    } else {
-        lookups.all_found(LOOKUP_AT_START).await;
     }
     let upstreams = Upstreams::new(&config.upstreams, lookups.names(), None);
     if let Some((name, why)) = upstreams.faults().first() {

@@ -11,7 +11,7 @@ use super::announcement::Announcement;
 use super::loaded::Loaded;
 use super::open_files;
 use super::options::Options;
-use super::parts::Parts;
+use super::parts::{Parts, known_to_the_next};
 use super::ready::wait_until_ready;
 use super::signals::{EndCause, Signals, Stop};
 use super::sockets::Sockets;
@@ -22,7 +22,7 @@ use crate::config::{Config, ConfigSource};
 use crate::engine::Engine;
 use crate::frontend::Http;
 use crate::handover::Predecessor;
-use crate::listener::{ConnectionLimits, ListenSocket, Listener};
+use crate::listener::{ConnectionLimits, ListenSocket, Listener, ListenerLimits};
 use crate::reload::{ReloadStatus, Reloader, Started};
 use crate::service_manager;
 use crate::telemetry::LogFilter;
@@ -39,7 +39,7 @@ pub(super) async fn serve(
     log: LogFilter,
     predecessor: &mut Option<Predecessor>,
 ) -> Result<(), StartError> {
-    let mut parts = Parts::assemble(loaded, predecessor.is_some()).await?;
+    let mut parts = Parts::assemble(loaded, predecessor.as_ref()).await?;
     // Before any wait: a gate that waits for its issuer can be stopped.
     let mut signals = Signals::listen()?;
     let (shut_down, shutdown) = watch::channel(false);
@@ -47,6 +47,7 @@ pub(super) async fn serve(
     let sockets = Sockets::open(&parts.config, predecessor.as_mut()).await?;
     let tls: Swappable =
         parts.config.listeners.iter().map(|listener| Some(listener.tls.as_ref()?.swappable())).collect();
+    let names = parts.lookups.told();
     let reloader = parts.reloader(origin, tls.clone(), log.clone());
     let admin = Admin::new(
         parts.engine.clone(),
@@ -88,9 +89,10 @@ pub(super) async fn serve(
         Ok(took_over) => {
             let announced = announce(&announcement, &admin, &parts.engine, took_over);
             tokio::select! {
-                end = signals.until_end(parts.config.upgrade.as_ref(), &sockets) => {
+                end = signals.until_end(parts.config.upgrade.as_ref(), &sockets, || known_to_the_next(&names)) => {
                     if end == EndCause::Stopped {
-                        service_manager::stops();
+                        let ListenerLimits { drain_delay, grace_period, .. } = parts.config.limits.listener;
+                        service_manager::stops(drain_delay.saturating_add(grace_period));
                         leave(&parts, &admin).await?;
                     }
                     Ok(())

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::successor::start_successor;
 use crate::handover::{self, Purpose, Upgrade};
 use crate::listener::ListenSocket;
+use crate::service_manager;
 
 /// The signals. Each is remembered until it is asked for.
 pub(crate) struct Signals {
@@ -59,11 +60,12 @@ impl Signals {
     }
 
     /// Waits until the process is to end. On SIGQUIT and SIGUSR2, offers `sockets` to a new process; where none takes them,
-    /// this one serves on.
+    /// this one serves on. The new one is told what is `known`.
     pub(crate) async fn until_end(
         mut self,
         upgrade: Option<&Upgrade>,
         sockets: &[(Purpose, Arc<ListenSocket>)],
+        known: impl Fn() -> serde_json::Value,
     ) -> EndCause {
         loop {
             let (name, starts_it) = tokio::select! {
@@ -75,22 +77,38 @@ impl Signals {
                 tracing::error!("{name} ignored: the configuration has no `upgrade`");
                 continue;
             };
-            if starts_it && let Err(error) = start_successor().await {
-                tracing::error!(%error, "no new process could be started, serving on");
-                continue;
-            }
+            service_manager::offers();
+            let started = if starts_it { Some(start_successor().await) } else { None };
+            let mut successor = match started.transpose() {
+                Ok(successor) => successor,
+                Err(error) => {
+                    service_manager::serves_on(&error.to_string());
+                    tracing::error!(%error, "no new process could be started, serving on");
+                    continue;
+                }
+            };
+            let gone = async {
+                match &mut successor {
+                    Some(successor) => successor.ended().await,
+                    // One that was started by hand may come later.
+                    None => std::future::pending().await,
+                }
+            };
             tracing::info!(socket = %upgrade.socket.display(), "{name}: offering the listeners to a new process");
             let offered = tokio::select! {
                 // The offer ends when this value is dropped.
                 () = self.stop.received() => return EndCause::Stopped,
-                offered = handover::offer(upgrade, sockets) => offered,
+                offered = handover::offer(upgrade, sockets, known(), gone) => offered,
             };
             match offered {
                 Ok(()) => {
                     tracing::info!("the new process serves");
                     return EndCause::Replaced;
                 }
-                Err(error) => tracing::error!(%error, "no new process has taken over, serving on"),
+                Err(error) => {
+                    service_manager::serves_on(&error.to_string());
+                    tracing::error!(%error, "no new process has taken over, serving on");
+                }
             }
         }
     }

@@ -6,8 +6,24 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+
+/// The process that was started, as far as this one sees it: its standard input is the other end of a connection.
+pub(super) struct Successor(UnixStream);
+
+impl Successor {
+    /// Waits until it has ended.
+    pub(super) async fn ended(&mut self) {
+        // It says nothing: what is read is the end, or an error that means the same.
+        let _ = self.0.read_u8().await;
+    }
+}
 
 /// The argument that has a process start another one in its place, and end.
 const DETACH: &str = "--detach";
@@ -17,22 +33,26 @@ const DETACH: &str = "--detach";
 ///
 /// # Errors
 /// Where the program cannot be started.
-pub(super) async fn start_successor() -> io::Result<()> {
+pub(super) async fn start_successor() -> io::Result<Successor> {
     let program = program_path(std::env::current_exe()?);
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if !arguments.iter().any(|argument| argument == "--upgrade") {
         arguments.push("--upgrade".into());
     }
     arguments.push(DETACH.into());
-    let ended = tokio::process::Command::new(&program).args(&arguments).stdin(Stdio::null()).status().await?;
+    let (ours, theirs) = StdUnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let input = Stdio::from(OwnedFd::from(theirs));
+    let ended = tokio::process::Command::new(&program).args(&arguments).stdin(input).status().await?;
     if !ended.success() {
         return Err(io::Error::other(format!("{}: {ended}", program.display())));
     }
     tracing::info!(program = %program.display(), "started a new process");
-    Ok(())
+    Ok(Successor(UnixStream::from_std(ours)?))
 }
 
-/// Starts this program with the same arguments but `--detach`, and does not wait for it.
+/// Starts this program with the same arguments but `--detach`, and does not wait for it. It has the standard input of this one,
+/// by whose end the running process sees its own.
 ///
 /// # Errors
 /// Where the program cannot be started.

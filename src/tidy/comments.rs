@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use serde_saphyr::granit_parser::{Event, Options, Parser, StrInput};
 
+/// What some editors write ahead of a text.
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The comments of a text, sorted: they are not lost where lines are moved. `None` for a text that cannot be read.
 pub(super) fn comments(text: &str) -> Option<Vec<String>> {
     let text = normal(text);
@@ -50,7 +53,8 @@ pub(super) fn outside(text: &str, scalars: &[Range<usize>]) -> Vec<Range<usize>>
     found
 }
 
-/// Line breaks as `\n`.
+/// Line breaks as `\n`, and no mark of the byte order at the beginning.
 pub(super) fn normal(text: &str) -> Cow<'_, str> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     if text.contains('\r') { text.replace("\r\n", "\n").into() } else { text.into() }
 }

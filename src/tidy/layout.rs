@@ -30,7 +30,9 @@ fn attach(text: &str, lines: &Lines, texts: &[Range<usize>], layout: &mut Layout
     let mut run: Vec<(usize, Trivia)> = Vec::new();
     for (number, content) in is_content.iter().enumerate() {
         if *content {
-            let owner = layout.children.iter().position(|child| child.line == number);
+            // They are in the order of the text.
+            let first = layout.children.partition_point(|child| child.line < number);
+            let owner = layout.children.get(first).filter(|child| child.line == number).map(|_| first);
             give(std::mem::take(&mut run), owner, layout);
             continue;
         }
@@ -57,6 +59,9 @@ fn attach(text: &str, lines: &Lines, texts: &[Range<usize>], layout: &mut Layout
 /// that are as far, if a blank line parts them from the child and none from what is above: the items of a list may stand at
 /// the column of its key.
 fn give(run: Vec<(usize, Trivia)>, owner: Option<usize>, layout: &mut Layout<'_>) {
+    if run.is_empty() {
+        return;
+    }
     let column = owner.and_then(|number| layout.block_of(number)).map(|block| block.column);
     let last = match owner {
         Some(number) => number.checked_sub(1),
@@ -103,10 +108,13 @@ fn beside(
     texts: &[Range<usize>],
     layout: &mut Layout<'_>,
 ) -> Result<(), Refusal> {
+    let mut texts: Vec<&Range<usize>> = texts.iter().filter(|range| !range.is_empty()).collect();
+    texts.sort_unstable_by_key(|range| range.start);
     for comment in comments {
         let number = lines.number(comment.start);
         let before = text.get(lines.start(number)..comment.start).unwrap_or_default();
-        let is_within = texts.iter().any(|range| range.start < comment.start && comment.start < range.end);
+        let next = texts.partition_point(|range| range.end <= comment.start);
+        let is_within = texts.get(next).is_some_and(|range| range.start < comment.start);
         if before.trim().is_empty() || is_within {
             continue;
         }
@@ -116,8 +124,9 @@ fn beside(
             }
             Held::Block(_) => false,
         };
-        let child =
-            layout.children.iter_mut().rev().find(|child| child.line == number || ends_here(&child.held));
+        let begun = layout.children.partition_point(|child| child.line <= number);
+        let mut begun = layout.children.iter_mut().take(begun).rev();
+        let child = begun.find(|child| child.line == number || ends_here(&child.held));
         let refusal = || Refusal::of(comment.start, "this comment belongs to no line");
         let child = child.ok_or_else(refusal)?;
         let gap = before.len() - before.trim_end().len();

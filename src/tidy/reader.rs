@@ -56,6 +56,10 @@ impl<'t> Reader<'t> {
     pub(super) fn document(&mut self) -> Result<(), Refusal> {
         self.next()?;
         let (start, range) = self.next()?;
+        if matches!(start, Event::StreamEnd) {
+            let (message, help) = ("the file holds nothing", "write something into it, or remove it");
+            return Err(Refusal { at: range.start, message, help });
+        }
         if !matches!(start, Event::DocumentStart(false, None)) {
             return Err(Refusal::of(range.start, "the file has a document marker or a directive"));
         }

@@ -152,7 +152,12 @@ fn what_cannot_be_moved_safely_is_refused() {
         ("bindings: &all\n- role: a\n", "an anchor or a tag"),
         ("a: &x 1\nb: *x\n", "an anchor or a tag"),
         ("a: !!str 1\n", "an anchor or a tag"),
-        ("---\nbindings: []\n", "document marker"),
+        ("%YAML 1.2\n---\nbindings: []\n", "document marker"),
+        ("--- {bindings: []}\n", "document marker"),
+        ("bindings: []\n...\n", "document marker"),
+        ("---\nbindings: []\n...\n", "document marker"),
+        ("# Nothing yet.\n", "holds nothing"),
+        ("", "holds nothing"),
         ("? bindings\n: []\n", "written with `?`"),
         ("bindings:\n- - a\n", "a list itself"),
         ("bindings:\n-\n  role: a\n", "line of its dash"),
@@ -164,6 +169,41 @@ fn what_cannot_be_moved_safely_is_refused() {
         assert!(refused.contains(told), "{text}\n{refused}");
         assert!(refused.contains("help: "), "{refused}");
     }
+}
+
+/// Some editors write the mark ahead of everything, also ahead of a comment.
+#[test]
+fn a_byte_order_mark_goes_and_what_stands_behind_it_stays() {
+    let tidy = tidied("allow", "file.yaml", "\u{feff}# Mine.\r\nbindings: []\r\n").unwrap();
+    assert_eq!(tidy, "# Mine.\nbindings: []\n");
+}
+
+/// Tools that check YAML ask for the marker.
+#[test]
+fn a_marker_at_the_beginning_stays_where_it_is() {
+    assert_tidied(
+        "allow",
+        "# Mine.  \n\n---\n\nversion: 3\n# Who.\nbindings: []\n",
+        "# Mine.\n\n---\n# Who.\nbindings: []\nversion: 3\n",
+    );
+}
+
+#[test]
+fn what_is_refused_is_shown_where_it_stands_whatever_lines_end_with() {
+    for text in ["\u{feff}a: 1\r\nb: &x 1\r\n", "---\r\nb: &x 1\r\n", "a: 1\nb: &x 1\n"] {
+        let refused = tidied("allow", "file.yaml", text).unwrap_err();
+        assert!(refused.contains("file.yaml:2:"), "{refused}");
+    }
+}
+
+/// The work for a line must not grow with the file. If it did, this test would run for many minutes.
+#[test]
+fn a_long_file_is_made_tidy() {
+    let member = |number: usize| format!("  - user:{number:06}@example.com # {number}\n");
+    let members = |numbers: &mut dyn Iterator<Item = usize>| numbers.map(member).collect::<String>();
+    let text = |members: String| format!("bindings:\n- members:\n{members}  role: a\n");
+    let tidy = tidied("allow", "file.yaml", &text(members(&mut (0..50_000).rev()))).unwrap();
+    assert!(tidy == text(members(&mut (0..50_000))));
 }
 
 /// Lines as people write them.

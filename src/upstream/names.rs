@@ -5,6 +5,7 @@
 //! in use, however old it is: a backend seldom moves at the moment in which DNS breaks. That holds for "there is no such name" as
 //! well, which is what a broken DNS server most often says.
 
+mod known;
 mod query;
 mod resolved;
 mod resolver;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::{Id, JoinSet};
 
+pub use self::known::{KnownNames, ToldNames};
 use self::query::{NameAnswer, look_up};
 use self::resolved::KnownHosts;
 pub use self::resolved::{ResolvedEndpoint, ResolvedNames};
@@ -32,6 +34,8 @@ pub struct Lookups {
     under_way: HashMap<Id, EndpointAddress>,
     settings: DnsSettings,
     clock: fn() -> SystemTime,
+    /// For others to read.
+    told: ToldNames,
 }
 
 /// A name that upstreams are written with.
@@ -69,6 +73,7 @@ impl Default for Lookups {
             under_way: HashMap::new(),
             settings: DnsSettings::default(),
             clock: || SystemTime::UNIX_EPOCH,
+            told: ToldNames::default(),
         }
     }
 }
@@ -115,6 +120,7 @@ impl Lookups {
         for name in self.wanted.keys().cloned().collect::<Vec<_>>() {
             self.begin(name);
         }
+        self.tell();
     }
 
     /// When the next look-up is due; `None` while no name waits for one.
@@ -159,15 +165,20 @@ impl Lookups {
         } else {
             let doubled = SHORTEST.saturating_mul(1 << state.failures.min(16));
             state.failures = state.failures.saturating_add(1);
-            doubled
+            // One family or one host may have been answered for: what was said of it does not count for longer.
+            lifetime.map_or(doubled, |lifetime| lifetime.min(doubled))
         };
         // Within this, an answer that is good for a year is asked for again.
         state.due = Instant::now().checked_add(wait.clamp(SHORTEST, self.settings.refresh.max(SHORTEST)));
         state.error = error;
+        let is_learned = !endpoints.is_empty();
         let is_other = !endpoints.is_empty() && self.names.learn(name.clone(), endpoints);
         if is_other {
             let addresses = self.names.addresses_of(&name);
             tracing::info!(%name, addresses, "the addresses of a name have changed");
+        }
+        if is_learned {
+            self.tell();
         }
         is_other
     }
@@ -183,16 +194,21 @@ impl Lookups {
         let _ = tokio::time::timeout(longest, all).await;
     }
 
-    /// Waits until every name has been found, and tries again those that were not, or until the time is over.
+    /// Waits until every name has an address, and asks again for those that have none, or until the time is over.
     pub async fn all_known(&mut self, longest: Duration) {
         let all = async {
-            loop {
-                while !self.under_way.is_empty() {
-                    self.found().await;
+            while !self.unknown().is_empty() {
+                let due = self.next();
+                let again = async {
+                    match due {
+                        Some(due) => tokio::time::sleep_until(due.into()).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    _ = self.found() => {}
+                    () = again => self.begin_due(Instant::now()),
                 }
-                let Some(due) = self.next().filter(|_| !self.unknown().is_empty()) else { return };
-                tokio::time::sleep_until(due.into()).await;
-                self.begin_due(Instant::now());
             }
         };
         // As above.

@@ -363,7 +363,7 @@ async fn a_refused_request_may_send_the_rest_of_its_body() {
             }
         }
     };
-    // The gate waits half a second, in which a busy machine may not get around to the rest.
+    // The gate waits a tenth of a second, in which a busy machine may not get around to the rest.
     let mut outcomes = Vec::new();
     for _ in 0..5 {
         outcomes.push(is_reset().await);

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use self::server::{A, DnsServer, Record, SRV, Says, records};
-use crate::harness::{Gate, Setup, get, opgate, root};
+use crate::harness::{Gate, Setup, get, opgate, root, signal};
 
 /// Backends on one port of several addresses of this machine.
 struct Backends {
@@ -201,6 +201,75 @@ async fn the_lifetime_of_records_counts_within_bounds() {
     assert!(none <= 4 * long + 8, "{none} and {long}");
     dns.set("none.test", records(0, &["127.0.0.2"]));
     until_endpoints(&gate, &[one, two]).await;
+}
+
+/// The addresses of a name were never learnt where a firewall drops questions about IPv6 for as long as a look-up may take.
+#[tokio::test]
+async fn a_family_that_is_never_answered_for_does_not_cost_the_other_one() {
+    let backends = Backends::start(&["127.0.0.1", "127.0.0.2"]).await;
+    let [one, two] = [0, 1].map(|place| backends.all[place].address);
+    let dns = DnsServer::start().await;
+    let says =
+        |address: &str| Says::NothingOfIpv6 { ttl: 1, records: vec![Record::A(address.parse().unwrap())] };
+    dns.set("backend.test", says("127.0.0.1"));
+    dns.set(
+        "_http._tcp.backend.test",
+        Says::Records { ttl: 1, records: vec![Record::Srv(0, 1, backends.port, "host.test".to_owned())] },
+    );
+    dns.set("host.test", says("127.0.0.2"));
+    let written = format!("'backend.test:{}', {{srv: _http._tcp.backend.test}}", backends.port);
+    let gate = gate(&dns, "1h", &written, &["dns.timeout=1s"]);
+    until_endpoints(&gate, &[one, two]).await;
+    send(&gate, 2).await;
+    dns.set("host.test", says("127.0.0.1"));
+    until_endpoints(&gate, &[one]).await;
+}
+
+/// A gate of an upgrade had no backend while DNS failed, although the one before it had.
+#[tokio::test]
+async fn a_new_process_has_the_addresses_of_the_old_one_while_dns_fails() {
+    let backends = Backends::start(&["127.0.0.1"]).await;
+    let dns = DnsServer::start().await;
+    dns.set("backend.test", records(1, &["127.0.0.1"]));
+    let directory = tempfile::tempdir().unwrap();
+    let upgrade = format!("upgrade.socket={}", directory.path().join("upgrade.sock").display());
+    let mut gate =
+        gate(&dns, "1s", &format!("'backend.test:{}'", backends.port), &["dns.timeout=1s", &upgrade]);
+    until_endpoints(&gate, &[backends.all[0].address]).await;
+    dns.set("backend.test", Says::Servfail);
+    let mut second = gate.successor("second", &[]);
+    signal(gate.pid(), "QUIT");
+    second.serving().await;
+    assert!(gate.ended().await.success());
+    // At the same address.
+    send(&gate, 2).await;
+    dns.set("backend.test", Says::Silence);
+    let mut third = gate.successor("third", &[]);
+    second.signal("QUIT");
+    third.serving().await;
+    assert!(second.ended().await.success());
+    send(&gate, 2).await;
+}
+
+/// It is waited for: the one that serves has backends.
+#[tokio::test]
+async fn a_new_process_asks_for_a_name_that_is_not_known_until_it_is() {
+    let backends = Backends::start(&["127.0.0.1"]).await;
+    let dns = DnsServer::start().await;
+    dns.set("late.test", Says::Servfail);
+    let directory = tempfile::tempdir().unwrap();
+    let upgrade = format!("upgrade.socket={}", directory.path().join("upgrade.sock").display());
+    let mut gate =
+        gate(&dns, "1s", &format!("'{}'", backends.all[0].address), &[&upgrade, "dns.timeout=50s"]);
+    let late = format!("upstreams.operations.endpoints=['late.test:{}']", backends.port);
+    let mut new = gate.successor("new", &[late]);
+    signal(gate.pid(), "QUIT");
+    dns.asked_again("late.test", A).await;
+    send(&gate, 1).await;
+    dns.set("late.test", records(60, &["127.0.0.1"]));
+    new.serving().await;
+    assert!(gate.ended().await.success());
+    send(&gate, 1).await;
 }
 
 /// More addresses than go into a datagram are asked for over TCP.

@@ -23,9 +23,14 @@ impl Manager {
     }
 
     fn gate(&self) -> Gate {
+        self.gate_with(&[])
+    }
+
+    fn gate_with(&self, more: &[&str]) -> Gate {
         let upgrade = json!({ "socket": self.directory.path().join("upgrade.sock"), "timeout": "60s" });
+        let more = more.iter().map(ToString::to_string);
         Gate::start_with(Setup {
-            set: vec![format!("upgrade={upgrade}")],
+            set: std::iter::once(format!("upgrade={upgrade}")).chain(more).collect(),
             notify_socket: Some(self.directory.path().join("notify.sock")),
             ..Setup::default()
         })
@@ -60,6 +65,33 @@ async fn a_service_manager_is_told_of_the_start_a_reload_and_the_end() {
     assert_eq!(value(&manager.next("READY"), "READY"), "1");
     assert!(gate.terminate().success());
     assert_eq!(value(&manager.next("STOPPING"), "STOPPING"), "1");
+}
+
+/// `TimeoutStopSec=` of the unit is for the default limits. With longer ones, systemd killed a gate that was still draining.
+#[tokio::test]
+async fn a_service_manager_is_told_how_long_the_end_may_take() {
+    let manager = Manager::new();
+    let mut gate = manager.gate_with(&["limits.grace_period=20m", "limits.drain_delay=1ms"]);
+    manager.next("READY");
+    assert!(gate.terminate().success());
+    let within: u64 = value(&manager.next("STOPPING"), "EXTEND_TIMEOUT_USEC").parse().unwrap();
+    assert!(within > 20 * 60 * 1_000_000, "{within}");
+}
+
+/// A package that has asked for the upgrade sees that it has failed.
+#[tokio::test]
+async fn a_service_manager_is_told_of_an_upgrade_that_has_failed() {
+    let manager = Manager::new();
+    let gate = manager.gate();
+    manager.next("READY");
+    std::fs::write(gate.path("keys.jwks.json"), "[").unwrap();
+    signal(gate.pid(), "USR2");
+    let mut said = Vec::new();
+    while said.last().is_none_or(|last: &String| !last.starts_with("upgrade failed: the new process ended")) {
+        said.push(value(&manager.next("STATUS"), "STATUS").to_owned());
+    }
+    assert!(said.iter().any(|status| status == "upgrading"), "{said:?}");
+    assert_eq!(gate.http1(&cancel()).await.status, 200);
 }
 
 #[tokio::test]

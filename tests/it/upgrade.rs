@@ -145,6 +145,25 @@ async fn connections_are_drained_by_the_process_that_has_them() {
     assert!(old.gate.ended().await.success());
 }
 
+/// The old one waited for all of `upgrade.timeout`, and so did the package that had asked for the upgrade.
+#[tokio::test]
+async fn a_successor_that_fails_at_once_is_not_waited_for() {
+    let mut old = Old::start_with("10m");
+    let keys = old.gate.path("keys.jwks.json");
+    let good = std::fs::read(&keys).unwrap();
+    std::fs::write(&keys, "[").unwrap();
+    signal(old.gate.pid(), "USR2");
+    old.logged("no new process has taken over").await;
+    old.logged("the new process ended before it asked for the listeners").await;
+    assert!(!old.socket.exists());
+    old.serves().await;
+    std::fs::write(&keys, good).unwrap();
+    let mut new = old.gate.successor("new", &[]);
+    old.ask();
+    new.serving().await;
+    assert!(old.gate.ended().await.success());
+}
+
 #[tokio::test]
 async fn a_new_process_that_breaks_off_changes_nothing() {
     let old = Old::start();
@@ -215,7 +234,7 @@ async fn a_new_process_serves_on_when_the_old_one_dies_while_it_becomes_ready() 
     let sockets = [(Purpose::Listener, socket.clone())];
     let mut asking = tokio::select! {
         asking = keys.accept() => asking.unwrap().0,
-        never = handover::offer(&upgrade, &sockets) => panic!("{never:?}"),
+        never = handover::offer(&upgrade, &sockets, Value::Null, std::future::pending()) => panic!("{never:?}"),
     };
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {

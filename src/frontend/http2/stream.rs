@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -14,6 +15,10 @@ use crate::http::RpcProtocol;
 use crate::listener::{LINGER, LINGER_BYTES};
 use crate::proxy::SentAnswer;
 use crate::respond::ErrorResponse;
+
+/// How long the rest of a body is read behind the answer to a refused request. What has left the client by then arrives; the gate
+/// waits for no other.
+const REST_OF_BODY: Duration = Duration::from_millis(100);
 
 /// A stream on which a request has come.
 pub(super) struct Http2Stream {
@@ -181,7 +186,7 @@ impl Http2Stream {
             }
         };
         // A client that sends longer is reset.
-        let _ = tokio::time::timeout(LINGER, read).await;
+        let _ = tokio::time::timeout(REST_OF_BODY, read).await;
     }
 
     /// Writes a body and the end of the stream.

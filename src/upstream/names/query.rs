@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hickory_resolver::Hosts;
-use hickory_resolver::TokioResolver;
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use serde::{Deserialize, Serialize};
 
 use super::super::settings::{DnsSettings, EndpointAddress};
 use super::resolver::SystemResolver;
@@ -47,7 +48,8 @@ pub(super) struct FoundHost {
 /// Addresses by family, or why they are not known.
 type FoundAddresses = Vec<(AddressFamily, Result<Vec<IpAddr>, String>)>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum AddressFamily {
     V4,
     V6,
@@ -60,13 +62,14 @@ impl NameAnswer {
     }
 }
 
-/// Looks a name up, within the time that the settings give it.
+/// Looks a name up, within the time that the settings give it. What was answered by then counts.
 pub(super) async fn look_up(name: EndpointAddress, settings: DnsSettings) -> NameAnswer {
-    let timeout = settings.timeout;
+    let until = Instant::now() + settings.timeout;
     let asked = async {
         // It reads files.
-        let resolver = tokio::task::spawn_blocking(move || SystemResolver::read(&settings)).await;
-        let resolver = resolver.map_err(|error| error.to_string())??;
+        let reading = tokio::task::spawn_blocking(move || SystemResolver::read(&settings, until));
+        let read = tokio::time::timeout_at(until.into(), reading).await.map_err(|_| NO_ANSWER)?;
+        let resolver = read.map_err(|error| error.to_string())??;
         match &name {
             EndpointAddress::Named(text) => {
                 let (host, port) = text.rsplit_once(':').ok_or("there is no port")?;
@@ -79,11 +82,8 @@ pub(super) async fn look_up(name: EndpointAddress, settings: DnsSettings) -> Nam
             EndpointAddress::Socket(_) => Err("an address is not looked up".to_owned()),
         }
     };
-    match tokio::time::timeout(timeout, asked).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(why)) => NameAnswer::failed(why),
-        Err(_) => NameAnswer::failed(NO_ANSWER.to_owned()),
-    }
+    let answer: Result<_, String> = asked.await;
+    answer.unwrap_or_else(NameAnswer::failed)
 }
 
 const NO_ANSWER: &str = "no answer in time";
@@ -101,7 +101,7 @@ impl SystemResolver {
         }
         let mut error = NO_NAME.to_owned();
         for candidate in self.candidates(&name) {
-            match addresses(&self.dns, &candidate).await {
+            match self.addresses(&candidate).await {
                 Ok(found) => return Ok(found),
                 Err(NoAddress::Absent(why)) => error = why,
                 Err(NoAddress::Failed(why)) => return Err(why),
@@ -115,7 +115,7 @@ impl SystemResolver {
         let name = Name::from_ascii(service).map_err(|error| error.to_string())?;
         let mut error = NO_NAME.to_owned();
         for candidate in self.candidates(&name) {
-            let answer = match self.dns.lookup(candidate, RecordType::SRV).await {
+            let answer = match self.ask(&candidate, RecordType::SRV).await {
                 Ok(answer) => answer,
                 Err(refused) => match absence(&refused) {
                     Some(_) => {
@@ -151,7 +151,7 @@ impl SystemResolver {
             let asked = records.iter().map(|srv| async {
                 let mut target = srv.target.clone();
                 target.set_fqdn(true);
-                let (found, lifetime) = match addresses(&self.dns, &target).await {
+                let (found, lifetime) = match self.addresses(&target).await {
                     Ok(found) => found,
                     Err(NoAddress::Absent(why) | NoAddress::Failed(why)) => {
                         let why = format!("its host `{}`: {why}", srv.target);
@@ -179,42 +179,52 @@ enum NoAddress {
     Failed(String),
 }
 
-/// The addresses of a complete name.
-async fn addresses(dns: &TokioResolver, name: &Name) -> Result<Addresses, NoAddress> {
-    let families = [(AddressFamily::V4, RecordType::A), (AddressFamily::V6, RecordType::AAAA)];
-    let asked = families.map(|(family, kind)| async move { (family, dns.lookup(name.clone(), kind).await) });
-    let mut lifetime: Option<Duration> = None;
-    let (mut found, mut absent, mut failed, mut any) = (Vec::new(), None, None, false);
-    for (family, answer) in join_all(asked).await {
-        let addresses = match answer {
-            Ok(answer) => {
-                let left = remaining(answer.valid_until());
-                lifetime = Some(lifetime.map_or(left, |least| least.min(left)));
-                let addresses = answer.answers().iter().filter_map(|record| record.data.ip_addr());
-                // Some filters answer 0.0.0.0 for a name that they block; a connection there goes to this machine.
-                let usable = addresses.filter(|address| !address.is_unspecified() && !address.is_multicast());
-                Ok(usable.take(MOST_ADDRESSES).collect::<Vec<_>>())
-            }
-            Err(error) => match absence(&error) {
-                Some(ResponseCode::NXDomain) => {
-                    absent = Some(describe(&error));
-                    Ok(Vec::new())
-                }
-                Some(_) => Ok(Vec::new()),
-                None => {
-                    failed = Some(describe(&error));
-                    Err(describe(&error))
-                }
-            },
-        };
-        any |= addresses.as_ref().is_ok_and(|addresses| !addresses.is_empty());
-        found.push((family, addresses));
+impl SystemResolver {
+    /// Asks for the records of a complete name. A server that says nothing about one kind of record must not cost what was
+    /// said of another: each question ends by itself when the time of the look-up is over.
+    async fn ask(&self, name: &Name, kind: RecordType) -> Result<Lookup, NetError> {
+        let asked = tokio::time::timeout_at(self.until.into(), self.dns.lookup(name.clone(), kind));
+        asked.await.unwrap_or(Err(NetError::Timeout))
     }
-    match (any, failed) {
-        (true, _) => Ok((found, lifetime)),
-        (false, Some(why)) => Err(NoAddress::Failed(why)),
-        (false, None) => {
-            Err(NoAddress::Absent(absent.unwrap_or_else(|| "the name has no address".to_owned())))
+
+    /// The addresses of a complete name.
+    async fn addresses(&self, name: &Name) -> Result<Addresses, NoAddress> {
+        let families = [(AddressFamily::V4, RecordType::A), (AddressFamily::V6, RecordType::AAAA)];
+        let asked = families.map(|(family, kind)| async move { (family, self.ask(name, kind).await) });
+        let mut lifetime: Option<Duration> = None;
+        let (mut found, mut absent, mut failed, mut any) = (Vec::new(), None, None, false);
+        for (family, answer) in join_all(asked).await {
+            let addresses = match answer {
+                Ok(answer) => {
+                    let left = remaining(answer.valid_until());
+                    lifetime = Some(lifetime.map_or(left, |least| least.min(left)));
+                    let addresses = answer.answers().iter().filter_map(|record| record.data.ip_addr());
+                    // Some filters answer 0.0.0.0 for a name that they block; a connection there goes to this machine.
+                    let usable =
+                        addresses.filter(|address| !address.is_unspecified() && !address.is_multicast());
+                    Ok(usable.take(MOST_ADDRESSES).collect::<Vec<_>>())
+                }
+                Err(error) => match absence(&error) {
+                    Some(ResponseCode::NXDomain) => {
+                        absent = Some(describe(&error));
+                        Ok(Vec::new())
+                    }
+                    Some(_) => Ok(Vec::new()),
+                    None => {
+                        failed = Some(describe(&error));
+                        Err(describe(&error))
+                    }
+                },
+            };
+            any |= addresses.as_ref().is_ok_and(|addresses| !addresses.is_empty());
+            found.push((family, addresses));
+        }
+        match (any, failed) {
+            (true, _) => Ok((found, lifetime)),
+            (false, Some(why)) => Err(NoAddress::Failed(why)),
+            (false, None) => {
+                Err(NoAddress::Absent(absent.unwrap_or_else(|| "the name has no address".to_owned())))
+            }
         }
     }
 }

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::super::settings::EndpointAddress;
 use super::query::{AddressFamily, NameAnswer};
 
 /// An endpoint as a look-up found it, or as it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ResolvedEndpoint {
     /// Endpoints of a lower number are used first: of SRV records (RFC 2782), otherwise 0.
     pub priority: u16,
@@ -41,7 +43,7 @@ impl ResolvedNames {
                     plain = [ResolvedEndpoint::plain(*address)];
                     plain.as_slice()
                 }
-                name => self.0.get(name).map(|found| &**found).unwrap_or_default(),
+                name => self.of(name).unwrap_or_default(),
             };
             for new in found {
                 if endpoints.iter().all(|known| known.address != new.address) {
@@ -57,9 +59,14 @@ impl ResolvedNames {
         self.0.contains_key(name)
     }
 
+    /// The endpoints of a name, if it has ever been found.
+    pub(super) fn of(&self, name: &EndpointAddress) -> Option<&[ResolvedEndpoint]> {
+        self.0.get(name).map(|found| &**found)
+    }
+
     /// The addresses of a name as a text, for the log.
     pub(super) fn addresses_of(&self, name: &EndpointAddress) -> String {
-        let endpoints = self.0.get(name).map(|found| &**found).unwrap_or_default();
+        let endpoints = self.of(name).unwrap_or_default();
         endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect::<Vec<_>>().join(", ")
     }
 
@@ -76,9 +83,22 @@ impl ResolvedNames {
 
 /// The addresses of each host of a name, one for each family, as they were last found.
 #[derive(Debug, Default)]
-pub(super) struct KnownHosts(HashMap<(Arc<str>, AddressFamily), Vec<IpAddr>>);
+pub(super) struct KnownHosts(HashMap<HostFamily, Vec<IpAddr>>);
+
+/// One family of the addresses of a host.
+type HostFamily = (Arc<str>, AddressFamily);
 
 impl KnownHosts {
+    /// As another process has found them.
+    pub(super) fn of(known: impl Iterator<Item = (HostFamily, Vec<IpAddr>)>) -> Self {
+        Self(known.collect())
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&HostFamily, &Vec<IpAddr>)> {
+        self.0.iter()
+    }
+
     /// Takes what was found. Gives the endpoints now, and why not all is known, where it is not. What a look-up did not tell is
     /// as it was told last: a server that answers for IPv4 alone does not take the endpoints of IPv6 away.
     pub(super) fn learn(&mut self, answer: NameAnswer) -> (Vec<ResolvedEndpoint>, Option<String>) {

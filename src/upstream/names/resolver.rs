@@ -3,7 +3,7 @@
 //! It is made anew for each look-up, so a change of these files needs nothing of the gate.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct SystemResolver {
     pub(super) dns: TokioResolver,
     pub(super) hosts: Hosts,
+    /// When the look-up ends, whatever has been answered.
+    pub(super) until: Instant,
     search: Vec<Name>,
     /// A name with so many dots is tried as it is before the search list is.
     ndots: usize,
@@ -29,7 +31,7 @@ pub(super) struct SystemResolver {
 
 impl SystemResolver {
     /// Reads the files of the machine, unless the settings name servers: then names are complete as they are written.
-    pub(super) fn read(settings: &DnsSettings) -> Result<Self, String> {
+    pub(super) fn read(settings: &DnsSettings, until: Instant) -> Result<Self, String> {
         let (mut config, mut options) = match settings.servers.as_slice() {
             [] => match read_system_conf() {
                 Ok(read) => read,
@@ -49,7 +51,8 @@ impl SystemResolver {
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
         let dns = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self { dns, hosts: Hosts::from_system().unwrap_or_default(), search, ndots })
+        let hosts = Hosts::from_system().unwrap_or_default();
+        Ok(Self { dns, hosts, until, search, ndots })
     }
 
     /// The complete names that a name may stand for, in the order in which they are asked for.
@@ -83,11 +86,8 @@ mod tests {
     use super::*;
 
     fn candidates(name: &str, search: &[&str], ndots: usize) -> Vec<String> {
-        let mut resolver = SystemResolver::read(&DnsSettings {
-            servers: vec![([127, 0, 0, 1], 1).into()],
-            ..DnsSettings::default()
-        })
-        .unwrap();
+        let settings = DnsSettings { servers: vec![([127, 0, 0, 1], 1).into()], ..DnsSettings::default() };
+        let mut resolver = SystemResolver::read(&settings, Instant::now()).unwrap();
         resolver.search = search.iter().map(|domain| Name::from_ascii(domain).unwrap()).collect();
         resolver.ndots = ndots;
         let names = resolver.candidates(&Name::from_ascii(name).unwrap());

@@ -50,6 +50,55 @@ async fn a_name_that_cannot_be_looked_up_keeps_the_addresses_that_it_had() {
     assert!(lookups.next().is_none());
 }
 
+/// As if a look-up had been answered so.
+async fn learn(lookups: &mut Lookups, of: &EndpointAddress, answer: NameAnswer) {
+    let task = lookups.tasks.spawn(async { answer });
+    lookups.under_way.insert(task.id(), of.clone());
+    lookups.found().await;
+}
+
+/// Where DNS servers say nothing of IPv6, a name was asked for more and more seldom, whatever the lifetime of its addresses.
+#[tokio::test]
+async fn what_was_answered_is_asked_for_again_in_time_while_the_rest_fails() {
+    let mut lookups = Lookups::default();
+    let name = name("a.test:80");
+    lookups.wanted.insert(name.clone(), WantedName { failures: 5, ..WantedName::default() });
+    let half = host("a.test", [Ok(&["192.0.2.1"]), Err("no answer in time")]);
+    let lifetime = Some(Duration::from_secs(2));
+    learn(&mut lookups, &name, NameAnswer { hosts: vec![half], lifetime, error: None }).await;
+    assert!(lookups.next().unwrap() <= Instant::now() + Duration::from_secs(2));
+    learn(&mut lookups, &name, NameAnswer::failed("SERVFAIL".to_owned())).await;
+    assert!(lookups.next().unwrap() > Instant::now() + Duration::from_secs(20), "nothing was answered");
+}
+
+/// An upgrade while DNS fails must not cost the addresses, nor those of a family that is not answered for afterwards.
+#[tokio::test]
+async fn what_one_process_knows_of_names_the_next_one_knows() {
+    let name = name("a.test:80");
+    let mut old = Lookups::default();
+    old.wanted.insert(name.clone(), WantedName::default());
+    let told = old.told();
+    learn(&mut old, &name, answer(vec![host("a.test", [Ok(&["192.0.2.1"]), Ok(&["2001:db8::1"])])])).await;
+    let text = serde_json::to_string(&*told.now()).unwrap();
+    let known: KnownNames = serde_json::from_str(&text).unwrap();
+    assert_eq!(known, *told.now());
+
+    let mut new = Lookups::default();
+    new.wanted.insert(name.clone(), WantedName::default());
+    new.remember(&known);
+    assert!(new.unknown().is_empty());
+    learn(&mut new, &name, answer(vec![host("a.test", [Ok(&["192.0.2.2"]), Err("no answer in time")])]))
+        .await;
+    let found = new.names().endpoints(std::slice::from_ref(&name));
+    assert_eq!(addresses(&found), ["192.0.2.2", "2001:db8::1"]);
+
+    new.remember(&known);
+    assert_eq!(new.names().endpoints(std::slice::from_ref(&name)), found, "its own word goes before");
+    let mut other = Lookups::default();
+    other.remember(&known);
+    assert_eq!(other.names().endpoints(std::slice::from_ref(&name)), [], "it does not ask for that name");
+}
+
 #[test]
 fn two_names_of_one_address_are_one_endpoint() {
     let mut names = ResolvedNames::default();

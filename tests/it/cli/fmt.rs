@@ -1,6 +1,6 @@
 //! `opgate fmt`: tidy files, and nothing lost.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::{Workspace, outputs};
 use crate::harness::root;
@@ -69,6 +69,22 @@ fn a_written_file_keeps_its_permissions_and_links_stay() {
     assert!(std::fs::read_to_string(target).unwrap().starts_with("# The team.\nbindings:"));
     let left: Vec<_> = std::fs::read_dir(workspace.path("elsewhere")).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
+}
+
+/// An operator who is root must not take a file away from the gate.
+#[test]
+fn a_written_file_keeps_its_owner() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can give a file to another user");
+        return;
+    }
+    let workspace = Workspace::new().write("policies/allow/projects/untidy.yaml", UNTIDY);
+    let path = workspace.path("policies/allow/projects/untidy.yaml");
+    std::os::unix::fs::chown(&path, Some(4711), Some(4712)).unwrap();
+    let outcome = workspace.opgate(&["fmt", "policies"]);
+    assert_eq!(outcome.stdout, "policies/allow/projects/untidy.yaml\n", "{}", outcome.text());
+    let written = path.metadata().unwrap();
+    assert_eq!((written.uid(), written.gid()), (4711, 4712));
 }
 
 /// Each tree of the pages decides the same before and after.

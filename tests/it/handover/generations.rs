@@ -170,7 +170,14 @@ impl Generations {
 
     async fn hand_over(&self) {
         let upgrade = Upgrade { socket: self.path("upgrade.sock"), timeout: Duration::from_secs(60) };
-        handover::offer(&upgrade, &[(Purpose::Listener, self.socket.clone())]).await.unwrap();
+        handover::offer(
+            &upgrade,
+            &[(Purpose::Listener, self.socket.clone())],
+            Value::Null,
+            std::future::pending(),
+        )
+        .await
+        .unwrap();
     }
 
     async fn revision(&self) -> Value {

@@ -18,6 +18,9 @@ use crate::harness::{CANCEL, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup
 /// The pause between two fetches for unknown keys, in every scene: the shortest that can be set.
 const COOL_DOWN: Duration = Duration::from_secs(1);
 
+/// How long a request waits for a key.
+const KEY_WAIT: Duration = Duration::from_secs(1);
+
 /// The outcome of a scene.
 #[derive(Debug)]
 pub struct Row {
@@ -30,6 +33,8 @@ pub struct Row {
     pub false_401: usize,
     /// Good tokens that the gate answered with "cannot tell".
     pub unavailable: usize,
+    /// Those of them that were answered without a wait for the key.
+    pub at_once: usize,
     pub fetches: u64,
     /// The most fetches that are acceptable in the scene's time.
     pub bound: u64,
@@ -41,6 +46,7 @@ struct Tally {
     wrong: AtomicUsize,
     false_401: AtomicUsize,
     unavailable: AtomicUsize,
+    at_once: AtomicUsize,
     allowed: AtomicUsize,
     told: RwLock<Vec<String>>,
 }
@@ -173,7 +179,7 @@ impl Scene {
     /// Waits until the gate has made one more fetch with this outcome.
     pub async fn fetched(&self, outcome: &str) {
         let before = self.fetches(outcome).await;
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.fetches(outcome).await == before {
             assert!(
                 Instant::now() < deadline,
@@ -186,7 +192,7 @@ impl Scene {
     }
 
     /// Fetches from our issuer with an outcome, or with any if `outcome` is empty.
-    async fn fetches(&self, outcome: &str) -> u64 {
+    pub async fn fetches(&self, outcome: &str) -> u64 {
         let metrics = self.gate.metrics().await;
         let labelled = format!("outcome=\"{outcome}");
         metrics
@@ -214,7 +220,7 @@ impl Scene {
 
     /// Waits until good tokens pass, like clients that try again after a 503.
     pub async fn recovers(&self) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let token = self.token(&self.signer.read().unwrap().clone());
             match self.answer_to(&token).await {
@@ -246,6 +252,7 @@ impl Scene {
             wrong: tally.wrong.load(Ordering::SeqCst) + reached.abs_diff(allowed),
             false_401: tally.false_401.load(Ordering::SeqCst),
             unavailable: tally.unavailable.load(Ordering::SeqCst),
+            at_once: tally.at_once.load(Ordering::SeqCst),
             fetches,
             // The first fetch, one for each cool-down, and during failures the first three of the back-off.
             bound: 1 + seconds.ceil() as u64 + 3,
@@ -288,6 +295,7 @@ impl Client {
                 _ => token_of(&self.issuer, &signer),
             };
             last = Some((signer, token.clone()));
+            let asked = Instant::now();
             let (status, reason) = self.send(&token).await;
             match (status, reason.as_str()) {
                 (200, _) => {
@@ -296,6 +304,9 @@ impl Client {
                 (401, _) => self.tell(&self.tally.false_401, format!("a good token: 401 {reason}")),
                 (503, "SIGNING_KEY_PENDING" | "GATE_NOT_READY") => {
                     self.tally.unavailable.fetch_add(1, Ordering::SeqCst);
+                    if asked.elapsed() < KEY_WAIT {
+                        self.tally.at_once.fetch_add(1, Ordering::SeqCst);
+                    }
                 }
                 _ => self.tell(&self.tally.wrong, format!("a good token: {status} {reason}")),
             }

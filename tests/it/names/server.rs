@@ -35,6 +35,11 @@ pub enum Says {
         ttl: u32,
         records: Vec<Record>,
     },
+    /// The same, but nothing at all to questions about IPv6.
+    NothingOfIpv6 {
+        ttl: u32,
+        records: Vec<Record>,
+    },
     Nxdomain,
     Servfail,
     /// Nothing.
@@ -153,6 +158,8 @@ impl ServerState {
         let says = self.names.lock().unwrap().get(&name).cloned().unwrap_or(Says::Nxdomain);
         let (code, is_cut, ttl, records) = match says {
             Says::Silence => return None,
+            Says::NothingOfIpv6 { .. } if kind == AAAA => return None,
+            Says::NothingOfIpv6 { ttl, records } => (0, false, ttl, records),
             Says::Nxdomain => (3, false, 0, Vec::new()),
             Says::Servfail => (2, false, 0, Vec::new()),
             Says::Records { ttl, records } => (0, false, ttl, records),
