@@ -32,6 +32,7 @@ pub mod grpc;
 pub mod http;
 pub mod catalog;
 pub mod authn;
+pub mod authzen;
 pub mod policy;
 pub mod admission;
 pub mod proxy;

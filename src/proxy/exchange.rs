@@ -285,7 +285,7 @@ impl RelaySteps<UpstreamConnection> for Exchange {
             self.final_head_came(head.status, field("content-type"), field("content-encoding"));
             self.grpc_ended(passed.field(grpc::status::STATUS));
         }
-        passed.added = self.added_fields(head.status);
+        passed.added = self.fields_for_client(head.status);
         self.answer_passes(head.status);
         passed
     }

@@ -170,6 +170,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "admission",
             "assertion",
+            "authzen",
             "clock",
             "engine",
             "grpc",
@@ -181,6 +182,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
+    // What services ask about callers that they name.
+    ("authzen", &["catalog", "decision", "json", "reason", "simulation"]),
     // What one process passes on to the next.
     ("handover", &["diagnostic", "document", "listener"]),
     (

@@ -81,7 +81,7 @@ fn a_deny_rule_on_a_pool_that_the_operator_names_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_deny_rule_holds_by_the_number_and_by_the_id_of_a_project() {
+pub async fn a_deny_rule_holds_by_the_number_and_by_the_id_of_a_project() {
     let tree = denying(
         "projects/demo/d.yaml",
         &denies(&format!("principal://iam.googleapis.com/projects/-/serviceAccounts/{CI}")),
