@@ -31,6 +31,7 @@ mod rpc_call;
 mod service;
 pub(crate) mod settings;
 mod template;
+mod transcoding;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -86,6 +87,7 @@ impl ExposureSettings {
         self.id == other.id
             && self.hosts == other.hosts
             && self.upstream == other.upstream
+            && self.transcode == other.transcode
             && self.forwarding == other.forwarding
             && self.cors == other.cors
             && self.protected_resource == other.protected_resource
@@ -273,7 +275,12 @@ impl Catalog {
                     HttpBody::Field(field) => Some(field.clone()),
                     HttpBody::None | HttpBody::Whole => None,
                 };
-                bind(binding, RouteTarget::Open { method: method.clone(), body: *body, body_field });
+                let target = if settings.transcode {
+                    transcoding::target(&method, binding, *body, body_field, report)
+                } else {
+                    RouteTarget::Open { method: method.clone(), body: *body, body_field, transcoding: None }
+                };
+                bind(binding, target);
             }
         }
         for http in &definition.closed {
@@ -289,11 +296,19 @@ impl Catalog {
             let template = router::path_of(rpc).and_then(|path| Template::parse(&path).ok());
             let span = definition.span.clone();
             if let Some(template) = template {
-                let binding = HttpBinding { http_method: None, template, body: HttpBody::Whole, span };
+                let binding = HttpBinding {
+                    http_method: None,
+                    template,
+                    body: HttpBody::Whole,
+                    response_body: None,
+                    span,
+                };
                 bind(&binding, RouteTarget::Closed { rpc: rpc.clone() });
             }
         }
-        if let Some(span) = &definition.allow_cors {
+        let allow_cors = definition.allow_cors.as_ref();
+        if let Some(span) = allow_cors.filter(|span| transcoding::may_answer_options(settings, span, report))
+        {
             let method = Arc::new(options::method(
                 self.methods.len(),
                 service.clone(),
@@ -401,6 +416,7 @@ impl ExposureSettings {
             id,
             hosts: None,
             upstream: String::new(),
+            transcode: false,
             forwarding: Forwarding::default(),
             cors: None,
             protected_resource: None,

@@ -24,6 +24,7 @@ pub mod snapshot;
 mod stage_times;
 pub mod stages;
 mod trace;
+mod transcoding;
 
 pub use self::admitted::{Admitted, AwaitingBody, JudgedBody, Permitted};
 pub use self::assumed::decide_message_as;
@@ -33,4 +34,5 @@ pub use self::preflight::preflight;
 pub use self::stage_times::StageTimes;
 pub use self::stages::{Ruling, Unresolved, decide};
 pub use self::trace::Trace;
+pub use self::transcoding::TranscodedCall;
 pub use crate::reason::Stage;

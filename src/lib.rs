@@ -38,6 +38,7 @@ pub mod admission;
 pub mod proxy;
 pub mod assertion;
 pub mod upstream;
+pub mod transcode;
 pub mod respond;
 pub mod audit;
 pub mod cancels;

@@ -11,7 +11,7 @@ mod denial;
 mod outcome;
 
 pub use self::called::CalledService;
-pub use self::code::{code_name, code_number, code_of_http};
+pub use self::code::{code_name, code_number, code_of_http, http_of_code};
 pub use self::denial::{Denial, FieldViolation, RefusedToken, TokenKind};
 pub use self::outcome::{
     DecisionOutcome, DecisionStage, TOKEN_ACCEPTED, TOKEN_OUTCOMES, outcome, token_outcome,

@@ -26,6 +26,7 @@ pub mod rewrite;
 mod secured;
 pub(crate) mod settings;
 mod shared;
+pub mod transcoded;
 mod turns;
 mod wire;
 

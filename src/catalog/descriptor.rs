@@ -172,11 +172,20 @@ impl Descriptors {
                 return None;
             }
         };
+        let response_body = match annotation.response_body.as_str() {
+            "" => None,
+            field if is_identifier(field) => Some(field.into()),
+            field => {
+                wrong(format!("`{}` is not a field of a response message", field.escape_debug()));
+                return None;
+            }
+        };
         match Template::parse(path) {
             Ok(template) => Some(HttpBinding {
                 http_method: http_method.clone(),
                 template,
                 body,
+                response_body,
                 span: self.span.clone(),
             }),
             Err(error) => {

@@ -12,6 +12,7 @@ use super::service::AuthenticationProvider;
 use crate::diagnostic::Place;
 use crate::http::HeaderNames;
 use crate::http::field_path::overlap;
+use crate::transcode::TranscodedMethod;
 
 /// A method that is exposed: everything that later stages need to know, resolved at load.
 #[derive(Debug)]
@@ -199,6 +200,8 @@ pub struct Call {
     /// The one field of the request message that the body holds (`body: book` in the http rule), or `None` where it
     /// holds the whole message (`body: "*"`) or nothing.
     pub body_field: Option<Arc<str>>,
+    /// How the request becomes a message of gRPC, where it does.
+    pub transcoding: Option<Arc<TranscodedMethod>>,
     /// The relative name of the resource, where it is not the value of one path variable.
     pub resource_name: Option<Box<str>>,
     /// Whether it is a HEAD that took the route of GET.

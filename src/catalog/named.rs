@@ -86,6 +86,7 @@ impl Catalog {
                 method: Arc::clone(method),
                 body: BodyRule::Empty,
                 body_field: None,
+                transcoding: None,
                 resource_name: Some(resource.into()),
                 is_head_of_get: false,
             }),

@@ -75,7 +75,12 @@ pub(super) fn bindings(definition: &Definition) -> Vec<(HttpBinding, bool)> {
 /// Where such a binding leads.
 pub(super) fn target(method: &Arc<Method>, is_open: bool) -> RouteTarget {
     if is_open {
-        RouteTarget::Open { method: method.clone(), body: BodyRule::Empty, body_field: None }
+        RouteTarget::Open {
+            method: method.clone(),
+            body: BodyRule::Empty,
+            body_field: None,
+            transcoding: None,
+        }
     } else {
         RouteTarget::Closed { rpc: OPTIONS_METHOD.to_owned() }
     }

@@ -248,8 +248,8 @@ impl Route {
         let same_target = match (&self.target, &other.target) {
             (RouteTarget::Closed { rpc }, RouteTarget::Closed { rpc: other }) => rpc == other,
             (
-                RouteTarget::Open { method, body, body_field },
-                RouteTarget::Open { method: other, body: other_body, body_field: other_field },
+                RouteTarget::Open { method, body, body_field, .. },
+                RouteTarget::Open { method: other, body: other_body, body_field: other_field, .. },
             ) => method.index == other.index && body == other_body && body_field == other_field,
             _ => false,
         };
@@ -293,7 +293,7 @@ impl Route {
     fn call(&self, http_method: &::http::Method, path: &Path) -> Option<Call> {
         match &self.target {
             RouteTarget::Closed { .. } => None,
-            RouteTarget::Open { method, body, body_field } => {
+            RouteTarget::Open { method, body, body_field, transcoding } => {
                 let bindings = self.template.capture(path);
                 Some(Call {
                     resource_name: method.resource.name(&bindings),
@@ -303,6 +303,7 @@ impl Route {
                     is_head_of_get: *http_method == ::http::Method::HEAD
                         && self.http_method == Some(::http::Method::GET),
                     body_field: body_field.clone(),
+                    transcoding: transcoding.clone(),
                 })
             }
         }

@@ -21,6 +21,7 @@ impl Call {
             body: BodyRule::Message,
             body_field: None,
             is_head_of_get: false,
+            transcoding: None,
         }
     }
 }

@@ -70,6 +70,8 @@ pub struct HttpBinding {
     pub template: Template,
     /// What the request body holds.
     pub body: HttpBody,
+    /// The field of the response message that is the answer, where it is not all of it.
+    pub response_body: Option<Arc<str>>,
     /// Where the template is written.
     pub span: Span,
 }
@@ -257,8 +259,7 @@ fn read_binding(fields: &mut Fields<'_>, report: &mut Report) -> Option<HttpBind
     }
     let custom = fields.optional("custom");
     let body = fields.optional("body").and_then(|node| read_body(node, report));
-    // Answers pass as the backend sends them.
-    fields.ignore(&["response_body"]);
+    let response_body = fields.optional("response_body").and_then(|node| read_response_body(node, report));
 
     let custom = match custom {
         None => None,
@@ -276,7 +277,7 @@ fn read_binding(fields: &mut Fields<'_>, report: &mut Report) -> Option<HttpBind
         [(http_method, path)] => {
             let (template, span) = read_template(path, report)?;
             let body = body.unwrap_or(HttpBody::None);
-            Some(HttpBinding { http_method: http_method.clone(), template, body, span })
+            Some(HttpBinding { http_method: http_method.clone(), template, body, response_body, span })
         }
         [(_, first), (_, second), ..] => {
             report
@@ -326,6 +327,20 @@ fn read_body(node: &Node, report: &mut Report) -> Option<HttpBody> {
     report
         .error(&node.span, format!("`{text}` is not a field of a request message"))
         .help("write `*` or the name of one top-level field; leave `body` out where there is no body");
+    None
+}
+
+fn read_response_body(node: &Node, report: &mut Report) -> Option<Arc<str>> {
+    let text = node.string(report)?;
+    if is_identifier(text) {
+        return Some(text.into());
+    }
+    // As in a proto that says nothing.
+    if !text.is_empty() {
+        report
+            .error(&node.span, format!("`{text}` is not a field of a response message"))
+            .help("write the name of one top-level field; leave `response_body` out for the whole message");
+    }
     None
 }
 

@@ -24,6 +24,8 @@ pub struct ExposureSettings {
     pub hosts: Option<Vec<String>>,
     /// The upstream its calls go to.
     pub upstream: String,
+    /// Whether its HTTP calls go upstream as calls of gRPC.
+    pub transcode: bool,
     /// What goes upstream beside the request itself.
     pub forwarding: Forwarding,
     /// The web pages that may call it.
@@ -89,6 +91,7 @@ pub(crate) fn services(
             }
             Some(name.to_owned())
         });
+        let transcode = fields.optional("transcode").and_then(|node| node.boolean(report)).unwrap_or(false);
         let mut forwarding =
             fields.optional("forward").map(|node| forwarding(node, asserting, report)).unwrap_or_default();
         forwarding.request_headers =
@@ -107,6 +110,7 @@ pub(crate) fn services(
                 id: id.to_owned(),
                 hosts,
                 upstream,
+                transcode,
                 forwarding,
                 cors,
                 protected_resource,

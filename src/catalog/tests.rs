@@ -45,6 +45,7 @@ fn exposure(id: &str, hosts: Option<&[&str]>) -> ExposureSettings {
         id: id.to_owned(),
         hosts: hosts.map(|hosts| hosts.iter().map(|host| (*host).to_owned()).collect()),
         upstream: "backend".to_owned(),
+        transcode: false,
         forwarding: Forwarding { authorization: true, ..Forwarding::default() },
         cors: None,
         protected_resource: None,

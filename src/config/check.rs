@@ -11,6 +11,7 @@ use crate::assertion::settings::assertion;
 use crate::audit::settings::audit;
 use crate::authn::settings::read::issuers;
 use crate::cancels::settings::cancels;
+use crate::catalog::ExposureSettings;
 use crate::catalog::settings::services;
 use crate::decision::shadow::ShadowSettings;
 use crate::diagnostic::Report;
@@ -22,8 +23,8 @@ use crate::http::settings::trusted_proxies;
 use crate::listener::settings::listeners;
 use crate::principal::is_pool_name;
 use crate::telemetry::telemetry;
-use crate::upstream::DnsSettings;
 use crate::upstream::settings::{dns, upstreams};
+use crate::upstream::{DnsSettings, Protocol, UpstreamSettings};
 
 impl Sections {
     /// Reads a file, with these settings in place of its own.
@@ -33,6 +34,25 @@ impl Sections {
             setting.apply(&mut root, report);
         }
         check(&root, path.parent().unwrap_or(Path::new("")), report)
+    }
+}
+
+/// gRPC goes over HTTP/2.
+fn check_transcoding<'u>(
+    services: &[ExposureSettings],
+    upstreams: impl Iterator<Item = &'u UpstreamSettings> + Clone,
+    report: &mut Report,
+) {
+    for service in services.iter().filter(|service| service.transcode) {
+        let upstream = upstreams.clone().find(|upstream| upstream.name == service.upstream);
+        if upstream.is_some_and(|upstream| upstream.protocol == Protocol::H1) {
+            report
+                .error(
+                    &service.span,
+                    format!("`{}` is transcoded to gRPC, and its upstream speaks HTTP/1", service.id),
+                )
+                .help(format!("write `protocol: h2c` or `h2` for the upstream `{}`", service.upstream));
+        }
     }
 }
 
@@ -57,9 +77,12 @@ fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sections> {
     let asserted = fields.optional("assertion");
     let services = Section::read(|report| {
         let upstreams = upstreams.value.iter().flatten();
-        let names: Vec<_> = upstreams.map(|upstream| upstream.name.as_str()).collect();
+        let names: Vec<_> = upstreams.clone().map(|upstream| upstream.name.as_str()).collect();
         let node = fields.required("services", report);
-        Some(node.map(|node| services(node, &names, asserted.is_some(), report)).unwrap_or_default())
+        let services =
+            node.map(|node| services(node, &names, asserted.is_some(), report)).unwrap_or_default();
+        check_transcoding(&services, upstreams, report);
+        Some(services)
     });
     let issuers = Section::read(|report| {
         Some(fields.required("issuers", report).map(|node| issuers(node, base, report)).unwrap_or_default())

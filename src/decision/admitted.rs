@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::body::{self, BodyLimits, BodyPlan, form};
 use super::judged_messages::JudgedMessages;
+use super::transcoding::TranscodedCall;
 use crate::admission::Slots;
 use crate::catalog::Method;
 use crate::http::Request;
@@ -117,7 +118,15 @@ impl AwaitingBody {
                 return Err(Denial::new(Reason::Internal, "a body was read that was not asked for"));
             }
         };
-        Ok(self.admitted(JudgedBody::Held(held)))
+        let Permitted { request, permit, .. } = &self.permitted;
+        let body = match &permit.call().transcoding {
+            None => JudgedBody::Held(held),
+            Some(method) => {
+                let call = TranscodedCall::new(method, request, permit.call(), &held)?;
+                JudgedBody::Transcoded(Box::new(call))
+            }
+        };
+        Ok(self.admitted(body))
     }
 
     /// Lets the body pass as it comes.
@@ -126,6 +135,10 @@ impl AwaitingBody {
     /// Where the method's body rule asks for it to be judged first.
     pub fn pass(self) -> Result<Admitted, Denial> {
         match self.plan {
+            // What passes is not made into a message.
+            BodyPlan::Pass if self.permitted.permit.call().transcoding.is_some() => {
+                Err(Denial::new(Reason::Internal, "a body would have passed that is to be transcoded"))
+            }
             BodyPlan::Pass => Ok(self.admitted(JudgedBody::Passed)),
             BodyPlan::Nothing | BodyPlan::Collect { .. } | BodyPlan::Judged => {
                 Err(Denial::new(Reason::Internal, "a body would have passed that is to be judged"))
@@ -155,6 +168,8 @@ impl AwaitingBody {
 pub enum JudgedBody {
     /// These bytes are sent.
     Held(Bytes),
+    /// The request goes upstream as this call of gRPC.
+    Transcoded(Box<TranscodedCall>),
     /// The client's bytes are sent as they come, up to [`BodyLimits::stream`].
     Passed,
     /// The messages of a gRPC call.

@@ -173,14 +173,14 @@ impl Exchange {
         match std::mem::replace(&mut self.phase, Phase::Received) {
             Phase::Admitted(admitted) => {
                 let (whole, until) = match admitted.body() {
-                    JudgedBody::Held(_) => (Some(Instant::now()), None),
+                    JudgedBody::Held(_) | JudgedBody::Transcoded(_) => (Some(Instant::now()), None),
                     JudgedBody::Passed => (None, self.body_until),
                     JudgedBody::Messages(messages) if messages.rest.is_some() => (None, None),
                     JudgedBody::Messages(_) => (Some(Instant::now()), None),
                 };
                 let messages = match admitted.body() {
                     JudgedBody::Messages(messages) => messages.rest.clone(),
-                    JudgedBody::Held(_) | JudgedBody::Passed => None,
+                    JudgedBody::Held(_) | JudgedBody::Passed | JudgedBody::Transcoded(_) => None,
                 };
                 self.phase = Phase::Forwarding(Box::new(ForwardingPhase {
                     admitted,

@@ -114,6 +114,6 @@ fn unsupported(detail: &'static str) -> Denial {
     Denial::new(Reason::MessageEncodingUnsupported, detail).told()
 }
 
-fn too_large(limit: u64) -> Denial {
+pub(crate) fn too_large(limit: u64) -> Denial {
     Denial::new(Reason::MessageTooLarge, format!("a message has more than {limit} bytes")).told()
 }

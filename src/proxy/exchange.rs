@@ -12,6 +12,7 @@ mod relay;
 mod request;
 
 use std::future::poll_fn;
+use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue};
 use tracing::Instrument;
@@ -23,16 +24,18 @@ use self::request::request_head;
 use super::attempts::no_permit;
 use super::failure::{BrokenAttempt, BrokenKind, UpstreamError};
 use super::steps::is_about_pages;
-use crate::decision::{Admitted, JudgedBody};
+use crate::decision::{Admitted, JudgedBody, TranscodedCall};
 use crate::engine::Exchange;
 use crate::grpc;
 use crate::http::answer::{AnswerFault, AnswerHead, PassedHead};
 use crate::reason::{Denial, Reason};
 use crate::respond::REQUEST_ID;
+use crate::transcode::AnswerTranscoder;
 use crate::upstream::backend::{BackendFailure, BackendSide};
 use crate::upstream::http1::{BackendExchange, COPIED};
 use crate::upstream::http2::{self, BackendStream};
 use crate::upstream::rewrite::OutgoingFields;
+use crate::upstream::transcoded::{TranscodedStream, call_fields};
 use crate::upstream::{Backend, Connected, StreamLease, UpstreamConnection, response};
 
 /// What became of an exchange.
@@ -165,10 +168,21 @@ impl Exchange {
             let (upstream, address) = (attempted.attempt.upstream(), attempted.attempt.address());
             tracing::debug!(upstream, %address, reused = attempted.reused, "the request goes to a backend");
         }
+        let until = forwarding.slot.as_ref().and_then(|(_, until)| *until);
         let admitted = &forwarding.admitted;
-        match connected {
-            Connected::Http1(connection) => Ok(begin_on_connection(connection, admitted, &fields)),
-            Connected::Http2(lease) => begin_on_stream(lease, admitted, fields),
+        match (connected, admitted.body()) {
+            (Connected::Http2(lease), JudgedBody::Transcoded(call)) => {
+                let authority = &admitted.request().authority;
+                let time_left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                begin_call(lease, authority, call, call_fields(fields, time_left))
+            }
+            // The configuration is checked for it. It is read part by part, and one part may be older.
+            (Connected::Http1(_), JudgedBody::Transcoded(_)) => {
+                let detail = "the upstream does not speak HTTP/2, which gRPC needs";
+                Err(Denial::new(Reason::UpstreamUnavailable, detail))
+            }
+            (Connected::Http1(connection), _) => Ok(begin_on_connection(connection, admitted, &fields)),
+            (Connected::Http2(lease), _) => begin_on_stream(lease, admitted, fields),
         }
     }
 
@@ -225,7 +239,7 @@ fn begin_on_connection(
     let request = admitted.request();
     let held = match admitted.body() {
         JudgedBody::Held(body) => body.len(),
-        JudgedBody::Passed | JudgedBody::Messages(_) => 0,
+        JudgedBody::Transcoded(_) | JudgedBody::Passed | JudgedBody::Messages(_) => 0,
     };
     let (head, has_chunks) = request_head(request, fields, held.min(COPIED));
     let is_secured = connection.is_secured();
@@ -253,6 +267,10 @@ fn begin_on_stream(
     match admitted.body() {
         JudgedBody::Held(body) => backend.send_held(body.clone()),
         JudgedBody::Passed => {}
+        JudgedBody::Transcoded(_) => {
+            let why = "a call that becomes one of gRPC would have left as it came";
+            return Err(Denial::new(Reason::Internal, why));
+        }
         JudgedBody::Messages(messages) => {
             backend = backend.over_grpc();
             match messages.rest {
@@ -262,6 +280,24 @@ fn begin_on_stream(
         }
     }
     Ok(Backend::Http2(Box::new(backend)))
+}
+
+/// The call of gRPC that a request has become, for a stream.
+fn begin_call(
+    lease: StreamLease,
+    authority: &HeaderValue,
+    call: &TranscodedCall,
+    fields: OutgoingFields,
+) -> Result<Backend, Denial> {
+    let TranscodedCall { method, frame, format } = call;
+    let head = http2::request_head(&http::Method::POST, lease.is_secured(), authority, method.path(), fields);
+    let head = head.map_err(|error| {
+        Denial::new(Reason::Internal, format!("the call cannot be written in HTTP/2: {error}"))
+    })?;
+    let mut stream = BackendStream::new(lease, head);
+    stream.send_held(frame.clone());
+    let answer = AnswerTranscoder::new(method.clone(), *format);
+    Ok(Backend::Transcoded(Box::new(TranscodedStream::new(stream, answer, format.is_head_only))))
 }
 
 impl RelaySteps<UpstreamConnection> for Exchange {

@@ -4,6 +4,7 @@
 //! and 504 say that one may have it, and that its fate is not known.
 
 use crate::http::answer::AnswerFault;
+use crate::transcode::AnswerProblem;
 use crate::upstream::backend::{BackendFailure, StreamFault};
 use crate::upstream::{ConnectError, ConnectFault};
 
@@ -24,6 +25,8 @@ pub(super) enum UpstreamError {
     Refused,
     /// This machine has no files or ports left: no backend was reached.
     Local,
+    /// A message that cannot be written as JSON, or is too large for that.
+    Untranscodable,
 }
 
 /// Whether the time for the whole exchange ended it.
@@ -61,6 +64,8 @@ pub(super) enum BrokenKind {
     Answer(AnswerFault),
     /// The connection ended or broke.
     Connection,
+    /// A message that cannot be written as JSON.
+    Message,
     /// Anything else that is not an answer.
     Other,
 }
@@ -70,6 +75,7 @@ impl BrokenAttempt {
     pub(super) fn fault(&self, reused: bool) -> UpstreamError {
         match self.kind {
             BrokenKind::Timeout => UpstreamError::Timeout,
+            BrokenKind::Message => UpstreamError::Untranscodable,
             _ if self.is_answered => UpstreamError::Invalid,
             BrokenKind::Refused => UpstreamError::Refused,
             // A server may say why it closes an idle connection (408) just as it is used again: it has no byte of the
@@ -91,7 +97,11 @@ impl BrokenKind {
             BackendFailure::Closed | BackendFailure::Read(_) | BackendFailure::Write(_) => Self::Connection,
             BackendFailure::Stream(StreamFault::Refused(_)) => Self::Refused,
             BackendFailure::Stream(StreamFault::Connection(_)) => Self::Connection,
-            BackendFailure::Head(_)
+            BackendFailure::Transcoding(AnswerProblem::Message(_) | AnswerProblem::TooLarge(_)) => {
+                Self::Message
+            }
+            BackendFailure::Transcoding(AnswerProblem::NotGrpc(_) | AnswerProblem::Frame(_))
+            | BackendFailure::Head(_)
             | BackendFailure::NotGrpc(_)
             | BackendFailure::Stopped
             | BackendFailure::Stream(StreamFault::Other(_)) => Self::Other,
@@ -119,11 +129,13 @@ impl UpstreamError {
             Self::Stale => "stale",
             Self::Refused => "refused",
             Self::Local => "local",
+            Self::Untranscodable => "untranscodable",
         }
     }
 
-    /// Whether it counts against the endpoint. A server may close an idle connection, and may refuse a stream.
+    /// Whether it counts against the endpoint. A server may close an idle connection, and may refuse a stream. What a message
+    /// holds is up to what the client asked for.
     pub(super) fn is_held_against_the_endpoint(self) -> bool {
-        !matches!(self, Self::Stale | Self::Refused | Self::Local)
+        !matches!(self, Self::Stale | Self::Refused | Self::Local | Self::Untranscodable)
     }
 }

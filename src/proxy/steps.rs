@@ -22,6 +22,7 @@ impl Exchange {
         let admitted = &forwarding.admitted;
         let body = match admitted.body() {
             JudgedBody::Held(bytes) => OutgoingBody::Held(bytes.len()),
+            JudgedBody::Transcoded(call) => OutgoingBody::Held(call.frame.len()),
             JudgedBody::Passed => OutgoingBody::Passed,
             JudgedBody::Messages(_) => {
                 let left = |until: Instant| until.saturating_duration_since(Instant::now());

@@ -54,10 +54,26 @@ pub fn code_of_http(status: u16) -> u8 {
     }
 }
 
+/// The HTTP status of a code (google/rpc/code.proto); that of `UNKNOWN` for a number that is not one.
+pub fn http_of_code(code: u8) -> u16 {
+    const STATUSES: [u16; 17] =
+        [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
+    STATUSES.get(usize::from(code)).copied().unwrap_or(500)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::reason::Reason;
+
+    #[test]
+    fn each_code_has_a_status_of_its_class() {
+        for code in 0..17 {
+            let back = code_of_http(http_of_code(code));
+            assert_eq!(http_of_code(back), http_of_code(code), "{code}");
+        }
+        assert_eq!(http_of_code(17), http_of_code(2));
+    }
 
     #[test]
     fn a_status_of_http_has_the_code_that_google_maps_to_it() {

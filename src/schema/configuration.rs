@@ -258,6 +258,7 @@ const SERVICE: Mapping = Mapping::ours(
     "service",
     &[
         required("upstream", Text, "The name of the upstream that its requests go to."),
+        key("transcode", Boolean, "Whether its HTTP calls go upstream as calls of gRPC: the upstream speaks `h2c` or `h2`, and the descriptor set of the service is beside its file.").or("false"),
         key("hosts", Several(&Text), "The hosts that it answers on; `*` for any. By default, the service's own names."),
         key(
             "forward",

@@ -113,7 +113,11 @@ const HTTP_RULE: Mapping = Mapping::proto(
         key("patch", Text, "The template of a PATCH."),
         key("custom", Shape::Mapping(&CUSTOM), "Another HTTP method, or any."),
         key("body", Text, "`*`, or the field of the request message that the body is."),
-        unread("response_body"),
+        key(
+            "response_body",
+            Text,
+            "The field of the response message that is the answer, where the service is transcoded.",
+        ),
         key(
             "additional_bindings",
             List(&Shape::Mapping(&ADDITIONAL)),
@@ -138,7 +142,11 @@ const ADDITIONAL: Mapping = Mapping::proto(
         key("patch", Text, "The template of a PATCH."),
         key("custom", Shape::Mapping(&CUSTOM), "Another HTTP method, or any."),
         key("body", Text, "`*`, or the field of the request message that the body is."),
-        unread("response_body"),
+        key(
+            "response_body",
+            Text,
+            "The field of the response message that is the answer, where the service is transcoded.",
+        ),
         key("additional_bindings", Words(&[]), "Not here: additional bindings do not nest."),
     ],
 )

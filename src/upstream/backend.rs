@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use http::HeaderMap;
 
 use crate::http::answer::{AnswerFault, AnswerHead};
+use crate::transcode::AnswerProblem;
 
 /// What takes an answer as it comes.
 pub trait AnswerSink {
@@ -48,6 +49,9 @@ pub enum BackendFailure {
     /// The stream broke.
     #[error("{0}")]
     Stream(#[from] StreamFault),
+    /// It is not an answer of gRPC that can be written as JSON.
+    #[error("{0}")]
+    Transcoding(#[from] AnswerProblem),
 }
 
 /// How a stream ended before its answer.

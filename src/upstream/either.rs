@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use super::backend::{AnswerSink, BackendFailure, BackendSide};
 use super::http1::BackendExchange;
 use super::http2::BackendStream;
+use super::transcoded::TranscodedStream;
 use super::wire::UpstreamConnection;
 
 /// A backend, while an exchange has it.
@@ -14,13 +15,17 @@ pub enum Backend {
     Http1(Box<BackendExchange<UpstreamConnection>>),
     /// It has a stream of a connection that others share.
     Http2(Box<BackendStream>),
+    /// The same, for a client that is answered with JSON.
+    Transcoded(Box<TranscodedStream>),
 }
 
 impl Backend {
     /// Nothing came in time: a connection that others share gets no more streams.
     pub fn fell_silent(&mut self) {
-        if let Self::Http2(stream) = self {
-            stream.fell_silent();
+        match self {
+            Self::Http1(_) => {}
+            Self::Http2(stream) => stream.fell_silent(),
+            Self::Transcoded(stream) => stream.fell_silent(),
         }
     }
 }
@@ -32,6 +37,7 @@ impl BackendSide for Backend {
         match self {
             Self::Http1(exchange) => exchange.send_data(data),
             Self::Http2(stream) => stream.send_data(data),
+            Self::Transcoded(stream) => stream.send_data(data),
         }
     }
 
@@ -39,6 +45,7 @@ impl BackendSide for Backend {
         match self {
             Self::Http1(exchange) => exchange.send_end(),
             Self::Http2(stream) => stream.send_end(),
+            Self::Transcoded(stream) => stream.send_end(),
         }
     }
 
@@ -46,6 +53,7 @@ impl BackendSide for Backend {
         match self {
             Self::Http1(exchange) => exchange.is_request_whole(),
             Self::Http2(stream) => stream.is_request_whole(),
+            Self::Transcoded(stream) => stream.is_request_whole(),
         }
     }
 
@@ -53,6 +61,7 @@ impl BackendSide for Backend {
         match self {
             Self::Http1(exchange) => exchange.is_unsent(),
             Self::Http2(stream) => stream.is_unsent(),
+            Self::Transcoded(stream) => stream.is_unsent(),
         }
     }
 
@@ -60,6 +69,7 @@ impl BackendSide for Backend {
         match self {
             Self::Http1(exchange) => exchange.poll_send(context),
             Self::Http2(stream) => stream.poll_send(context),
+            Self::Transcoded(stream) => stream.poll_send(context),
         }
     }
 
@@ -67,6 +77,7 @@ impl BackendSide for Backend {
         match self {
             Self::Http1(exchange) => exchange.taken(),
             Self::Http2(stream) => stream.taken(),
+            Self::Transcoded(stream) => stream.taken(),
         }
     }
 
@@ -78,6 +89,7 @@ impl BackendSide for Backend {
         match self {
             Self::Http1(exchange) => exchange.poll_answer(context, sink),
             Self::Http2(stream) => stream.poll_answer(context, sink),
+            Self::Transcoded(stream) => stream.poll_answer(context, sink),
         }
     }
 
@@ -85,6 +97,7 @@ impl BackendSide for Backend {
         match self {
             Self::Http1(exchange) => exchange.is_answered(),
             Self::Http2(stream) => stream.is_answered(),
+            Self::Transcoded(stream) => stream.is_answered(),
         }
     }
 
@@ -92,6 +105,10 @@ impl BackendSide for Backend {
         match self {
             Self::Http1(exchange) => exchange.release(),
             Self::Http2(stream) => {
+                stream.release();
+                None
+            }
+            Self::Transcoded(stream) => {
                 stream.release();
                 None
             }

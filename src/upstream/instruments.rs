@@ -14,7 +14,8 @@ const OF_ANSWERS: [f64; 16] =
     [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 120.0];
 
 /// How an attempt may fail: the values of the label `kind`.
-pub const ERROR_KINDS: [&str; 7] = ["connect", "tls", "timeout", "invalid", "stale", "refused", "local"];
+pub const ERROR_KINDS: [&str; 8] =
+    ["connect", "tls", "timeout", "invalid", "stale", "refused", "local", "untranscodable"];
 
 /// The instruments of upstreams.
 #[derive(Clone, Debug)]

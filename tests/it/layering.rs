@@ -57,7 +57,9 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("grpc", &["http", "reason"]),
     // Certificates say names, and who a client is.
     ("tls", &["clock", "diagnostic", "document", "files", "http", "principal"]),
-    ("catalog", &["diagnostic", "document", "grpc", "http", "reason", "source"]),
+    // HTTP/JSON to messages of gRPC and back: it knows descriptors, and nothing of requests.
+    ("transcode", &["percent", "reason"]),
+    ("catalog", &["diagnostic", "document", "grpc", "http", "reason", "source", "transcode"]),
     (
         "authn",
         &[
@@ -93,6 +95,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "principal",
             "reason",
             "source",
+            "transcode",
         ],
     ),
     // Asks the gate what it would say, and reads the audit log; requests never come by there.
@@ -119,7 +122,18 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("assertion", &["diagnostic", "document", "files", "http", "principal", "signing"]),
     (
         "upstream",
-        &["diagnostic", "document", "grpc", "http", "metrics", "policy", "reason", "tls", "trace_context"],
+        &[
+            "diagnostic",
+            "document",
+            "grpc",
+            "http",
+            "metrics",
+            "policy",
+            "reason",
+            "tls",
+            "trace_context",
+            "transcode",
+        ],
     ),
     ("respond", &["grpc", "json", "reason"]),
     ("audit", &["clock", "diagnostic", "document", "json", "metrics", "reason"]),
@@ -160,8 +174,17 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
-            "cancels", "catalog", "clock", "decision", "engine", "grpc", "http", "policy", "reason",
-            "respond", "upstream",
+            "cancels",
+            "catalog",
+            "decision",
+            "engine",
+            "grpc",
+            "http",
+            "policy",
+            "reason",
+            "respond",
+            "transcode",
+            "upstream",
         ],
     ),
     // What speaks with clients, in each protocol.

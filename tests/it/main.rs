@@ -100,6 +100,7 @@ mod streams;
 mod tls;
 mod tokens;
 mod traces;
+mod transcoding;
 mod upgrade;
 mod upstream;
 mod upstream_tls;

@@ -133,6 +133,8 @@ pub struct HttpAnnotation {
     pub custom: Option<CustomPattern>,
     #[prost(message, repeated, tag = "11")]
     pub additional_bindings: Vec<HttpAnnotation>,
+    #[prost(string, tag = "12")]
+    pub response_body: String,
 }
 
 /// `google.api.CustomHttpPattern`.

@@ -97,6 +97,7 @@ fn load(yaml: Option<&str>, binary: &[u8], iam: &str) -> (Option<Catalog>, Strin
         id: "library".into(),
         hosts: None,
         upstream: "backend".into(),
+        transcode: false,
         forwarding: Forwarding::default(),
         cors: None,
         protected_resource: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::catalog::method::{BodyRule, Exposure, Method};
 use crate::catalog::template::Template;
 use crate::diagnostic::Span;
+use crate::transcode::TranscodedMethod;
 
 /// One binding of a method.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub enum RouteTarget {
         body: BodyRule,
         /// The field that the body holds, where it is not the whole message.
         body_field: Option<Arc<str>>,
+        /// How its requests become messages of gRPC, where they do.
+        transcoding: Option<Arc<TranscodedMethod>>,
     },
     /// To a method that no iam rule exposes.
     Closed {

@@ -54,7 +54,12 @@ fn bind_to(upstream: &str, index: usize, hosts: &[&str], bindings: &[&str]) -> V
             };
             let (http_method, template) = written.split_once(' ').unwrap();
             let target = match open {
-                true => RouteTarget::Open { method: method.clone(), body: BodyRule::Empty, body_field: None },
+                true => RouteTarget::Open {
+                    method: method.clone(),
+                    body: BodyRule::Empty,
+                    body_field: None,
+                    transcoding: None,
+                },
                 false => RouteTarget::Closed { rpc: format!("Service.Closed{index}") },
             };
             let route = Route {

@@ -42,6 +42,7 @@ fn call(body: BodyRule) -> Call {
         bindings: vec![("name".into(), NAME.into())],
         body,
         body_field: None,
+        transcoding: None,
         resource_name: None,
         is_head_of_get: false,
     }

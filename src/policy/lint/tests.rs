@@ -50,6 +50,7 @@ fn exposure() -> ExposureSettings {
         id: "demo".to_owned(),
         hosts: None,
         upstream: "demo".to_owned(),
+        transcode: false,
         forwarding: Forwarding::default(),
         cors: None,
         protected_resource: None,

@@ -41,6 +41,7 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call>
         bindings,
         body: BodyRule::EmptyMessage,
         body_field: None,
+        transcoding: None,
         resource_name: None,
         is_head_of_get: false,
     })

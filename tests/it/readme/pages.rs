@@ -72,6 +72,8 @@ pub enum Kind {
     Peer(String),
     /// `yaml other`, `toml other`: a file of another gateway.
     Other,
+    /// `proto transcoding=NAME`, `yaml transcoding=NAME`: the files of docs/transcoding.md. tests/it/transcoding/page.rs serves them.
+    Transcoding(String),
 }
 
 impl Kind {
@@ -99,6 +101,9 @@ impl Kind {
             "sh cookbook" => Self::Cookbook,
             "yaml other" | "toml other" => Self::Other,
             _ => match info.split_once(' ')? {
+                ("proto" | "yaml", rest) if let Some(name) = rest.strip_prefix("transcoding=") => {
+                    Self::Transcoding(name.to_owned())
+                }
                 ("yaml" | "python" | "js" | "json" | "text", rest) => match rest.split_once('=')? {
                     ("file", path) => Self::File(path.to_owned()),
                     ("add", path) => Self::Addition(path.to_owned()),
