@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use super::ListenAddress;
 use crate::diagnostic::{Report, Span};
 use crate::document::scalar::choice;
-use crate::document::{Fields, Node, Spelling};
+use crate::document::{Fields, Node, Spelling, Value};
 use crate::http::ConnectionPeer;
 use crate::http::settings::peers;
 
@@ -104,7 +104,9 @@ pub(super) fn authorizer(fields: &mut Fields<'_>, report: &mut Report) -> Option
         None => FrontendName::Http,
     };
     if name == FrontendName::Http {
-        if let Some(node) = own {
+        if let Some(node) =
+            own.filter(|node| !matches!(&node.value, Value::Map(entries) if entries.is_empty()))
+        {
             report
                 .error(&node.span, "`authorizer` is for a listener that decides for proxies")
                 .help("write `frontend: ext_authz`, `forward_auth` or `authzen` beside it");
