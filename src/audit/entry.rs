@@ -268,6 +268,8 @@ pub struct Decision<'e> {
     pub confirmation: Option<Confirmation<'e>>,
     /// The backend that was used.
     pub upstream: Option<UpstreamCall<'e>>,
+    /// What was asked, where that is not the gate's own way: `ext_authz`, `forward_auth` or `authzen`.
+    pub frontend: Option<&'e str>,
     /// The client's own id of its request (`x-request-id`).
     pub client_request_id: Option<&'e str>,
     /// The client's own `traceparent`.

@@ -35,6 +35,8 @@ pub struct Arrival {
     pub request_id: String,
     /// The same number: a trace that begins with this request is named by it.
     pub trace_id: TraceId,
+    /// What was asked, where the gate forwards nothing: `ext_authz`, `forward_auth` or `authzen`.
+    pub frontend: Option<&'static str>,
 }
 
 impl Arrival {
@@ -48,9 +50,14 @@ impl Arrival {
         Self::at(clock::now() - instant.elapsed(), instant)
     }
 
+    /// The same, of a question that this front end was asked.
+    pub fn asked(self, frontend: &'static str) -> Self {
+        Self { frontend: Some(frontend), ..self }
+    }
+
     fn at(time: SystemTime, instant: Instant) -> Self {
         let trace_id = TraceId::random();
-        Self { time, instant, request_id: trace_id.to_hex(), trace_id }
+        Self { time, instant, request_id: trace_id.to_hex(), trace_id, frontend: None }
     }
 }
 
@@ -264,6 +271,7 @@ impl Exchange {
             time: self.arrival.time,
             duration,
             request_id: &self.arrival.request_id,
+            frontend: self.arrival.frontend,
             revision: &self.live.snapshot.revision,
             request: self.request.as_deref(),
             peer: self.request.as_ref().and_then(|request| request.peer.socket()).or(self.peer),

@@ -93,6 +93,7 @@ impl Facts {
                     endpoint: SocketAddr::new(self.ip(), 80),
                     latency: self.micros(4),
                 }),
+                frontend: self.text(21),
                 client_request_id: self.text(20),
                 client_traceparent: self.text(21).map(Cow::Borrowed),
             })),
@@ -253,6 +254,7 @@ fn metadata_in_serde(metadata: &Metadata<'_>) -> Value {
                 ("clientCertificate", json!(certificate)),
                 ("confirmation", json!(confirmation)),
                 ("upstream", json!(upstream)),
+                ("frontend", json!(decision.frontend)),
                 ("clientRequestId", json!(decision.client_request_id)),
                 ("clientTraceparent", json!(decision.client_traceparent)),
             ])

@@ -136,6 +136,7 @@ impl Event<'_> {
             client_certificate: self.client_certificate(),
             confirmation: self.confirmation(),
             upstream: self.upstream.map(|(name, endpoint, latency)| UpstreamCall { name, endpoint, latency }),
+            frontend: self.frontend,
             client_request_id: self.request.and_then(|request| request.client_request_id.as_deref()),
             client_traceparent: self
                 .request
