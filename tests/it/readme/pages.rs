@@ -67,7 +67,7 @@ pub enum Kind {
     Shown,
     /// `sh cookbook`: commands over the whole tree of a page, with its section of the configuration.
     Cookbook,
-    /// `yaml other`, `toml other`: a file of another gateway.
+    /// `yaml other`, `toml other`: a file of another gateway. tests/it/coming_from.rs runs Envoy's.
     Other,
 }
 
