@@ -13,6 +13,8 @@
 mod cancels;
 pub mod event;
 mod exchange;
+mod field_changes;
+mod fields;
 mod forwarding;
 mod instruments;
 mod live;
@@ -38,6 +40,7 @@ use tracing::Instrument;
 pub use self::cancels::moment;
 use self::event::Event;
 pub use self::exchange::{Arrival, Exchange, Phase};
+pub use self::field_changes::{FieldChanges, ShownRequest};
 pub use self::forwarding::{Attempted, EarlierAttempt, ForwardingPhase};
 pub use self::instruments::{ALLOWED, Instruments};
 pub use self::live::Live;

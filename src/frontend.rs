@@ -9,7 +9,11 @@
 //! ```
 
 mod answer;
+mod authorizer;
+mod authzen;
 mod date;
+mod ext_authz;
+mod forward_auth;
 mod handler;
 mod http;
 mod http1;

@@ -31,6 +31,7 @@ pub mod decision;
 pub mod http;
 pub mod catalog;
 pub mod authn;
+pub mod authzen;
 pub mod policy;
 pub mod admission;
 pub mod proxy;

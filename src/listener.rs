@@ -4,6 +4,7 @@
 //! front end, which reads heads and answers what is refused. What an HTTP/2 connection may cost is watched here.
 
 mod address;
+mod authorizer;
 mod client_socket;
 mod complaint;
 mod connection_limits;
@@ -31,13 +32,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use self::address::ListenAddress;
+pub use self::authorizer::{AskingPeers, Authorizer, AuthorizerProtocol, ForwardAuthShape, ToldBody};
 pub use self::client_socket::{ClientSocket, TcpKeepAlive};
 pub(crate) use self::complaint::Complaint;
 pub use self::connection_limits::{ConnectionLimits, affordable};
 pub(crate) use self::connection_slot::ConnectionSlot;
 use self::handshake::shake_hands;
 pub use self::instruments::Instruments;
-use self::instruments::ListenerInstruments;
+use self::instruments::{AUTHORIZER_UNTRUSTED, ListenerInstruments};
 pub(crate) use self::instruments::{MADE_ROOM, WRITE_TIMEOUT};
 pub(crate) use self::minimum_rate::MinimumRate;
 pub use self::proxy_protocol::ProxyProtocol;
@@ -85,6 +87,7 @@ pub struct Listener<H> {
     /// Read anew for each handshake: a reload swaps it.
     tls: Option<Arc<ArcSwap<ServerTls>>>,
     proxy_protocol: Option<ProxyProtocol>,
+    authorizer: Option<Authorizer>,
     keep_alive: Option<TcpKeepAlive>,
     limits: ListenerLimits,
     connection_limits: ConnectionLimits,
@@ -107,8 +110,19 @@ impl<H: Handler> Listener<H> {
         let name = address.to_string();
         instruments.limit(connection_limits.most());
         let own = instruments.of(&name, tls.is_some());
-        let ListenerSettings { proxy_protocol, keep_alive, .. } = settings.clone();
-        Self { name, tls, proxy_protocol, keep_alive, limits, connection_limits, instruments, own, handler }
+        let ListenerSettings { proxy_protocol, authorizer, keep_alive, .. } = settings.clone();
+        Self {
+            name,
+            tls,
+            proxy_protocol,
+            authorizer,
+            keep_alive,
+            limits,
+            connection_limits,
+            instruments,
+            own,
+            handler,
+        }
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
@@ -156,6 +170,11 @@ impl<H: Handler> Listener<H> {
         shutdown: &watch::Receiver<bool>,
         connections: &mut JoinSet<()>,
     ) {
+        // What an answer tells is for the proxies that are named.
+        if self.authorizer.as_ref().is_some_and(|authorizer| !authorizer.trusts(peer)) {
+            tracing::debug!(%peer, listener = self.name, "not a proxy that may ask");
+            return self.count_refused(AUTHORIZER_UNTRUSTED);
+        }
         let address = match &self.proxy_protocol {
             // It costs no place among those of others.
             Some(trusted) if !trusted.trusts(peer) => {

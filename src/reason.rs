@@ -176,6 +176,10 @@ reasons! {
     BodyTooLarge = Body Allowed false, 413 "INVALID_ARGUMENT" "REQUEST_BODY_TOO_LARGE" OPGATE None "Request body is too large.";
     /// The body has a content coding other than gzip.
     BodyCodingUnsupported = Body Allowed false, 415 "INVALID_ARGUMENT" "REQUEST_BODY_CODING_UNSUPPORTED" OPGATE None "Request body has a content coding that is not supported. Send it with gzip, or with none.";
+    /// The proxy that asks has not shown the body, and the method's body rule needs it.
+    BodyNotShown = Body Allowed false, 403 "PERMISSION_DENIED" "REQUEST_BODY_NOT_SHOWN" OPGATE None "Request body was not shown to the authorization service.";
+    /// The request would have to be changed before it is forwarded, and the proxy that asks cannot do that.
+    RewriteNeeded = Body Allowed false, 400 "INVALID_ARGUMENT" "REQUEST_REWRITE_NEEDED" OPGATE None "Request has a form that is not accepted here.";
     /// The body did not arrive in time.
     BodyTimeout = Body Allowed false, 408 "DEADLINE_EXCEEDED" "REQUEST_BODY_TIMEOUT" OPGATE None "Request body did not arrive in time.";
     /// The head did not arrive in time.

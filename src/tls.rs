@@ -10,6 +10,7 @@ mod established;
 mod pem;
 mod server;
 pub(crate) mod settings;
+mod told;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub use self::established::Established;
 pub use self::pem::{TlsIdentity, authorities};
 pub use self::server::{ClientRule, ServerTls};
 pub use self::settings::{ListenerTls, UpstreamTls};
+pub use self::told::certificate_told;
 
 /// The certificate of a CA.
 pub type Authority = CertificateDer<'static>;

@@ -449,6 +449,41 @@ fn the_fields_that_there_are_are_told_once_each() {
 }
 
 #[test]
+fn every_mistake_about_a_listener_that_decides_for_others_is_reported() {
+    let mut told = String::new();
+    for listener in [
+        "{address: '10.0.0.1:9001', frontend: ext_authz}",
+        "{address: '127.0.0.1:9001', frontend: ext_auth}",
+        "{address: '127.0.0.1:9001', authorizer: {from: [10.0.0.1]}}",
+        "{address: '127.0.0.1:9001', frontend: forward_auth}",
+        "{address: '127.0.0.1:9001', frontend: forward_auth, authorizer: {shape: apache}}",
+        "{address: '127.0.0.1:9001', frontend: forward_auth, authorizer: {shape: nginx, body: sent}}",
+        "{address: '127.0.0.1:9001', frontend: ext_authz, authorizer: {shape: nginx, from: [0.0.0.0/0]}}",
+        "{address: '127.0.0.1:9001', frontend: authzen, authorizer: {body: announced}}",
+        "{address: '127.0.0.1:9001', frontend: authzen, proxy_protocol: {addresses: [10.0.0.1]}}",
+    ] {
+        let text = GOOD.replace("{address: \"127.0.0.1:8080\"}", listener);
+        assert_ne!(text, GOOD);
+        told += &rendered(&text);
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn a_listener_that_decides_for_others_takes_questions_of_named_peers() {
+    for listener in [
+        "{address: '127.0.0.1:9001', frontend: ext_authz}",
+        "{address: '[::1]:9001', frontend: authzen}",
+        "{address: '0.0.0.0:9001', frontend: ext_authz, authorizer: {from: [10.0.0.7, 'unix'], body: sent}}",
+        "{address: '0.0.0.0:9001', frontend: forward_auth, authorizer: {from: [10.0.0.0/8], shape: traefik, body: sent}}",
+    ] {
+        let (config, report) = load(&GOOD.replace("{address: \"127.0.0.1:8080\"}", listener), &[]);
+        assert!(!report.is_fatal(), "{listener}: {}", report.render(false));
+        assert!(config.unwrap().listeners[0].authorizer.is_some(), "{listener}");
+    }
+}
+
+#[test]
 fn a_service_has_the_certificate_of_its_domain() {
     let text = GOOD.replace("[\"127.0.0.1:9000\"]}", "[{srv: _grpc._tcp.a.test}], tls: {}, protocol: h2}");
     let (config, report) = load(&format!("{text}dns: {{servers: ['::1', '127.0.0.1:8600']}}\n"), &[]);

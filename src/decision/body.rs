@@ -5,6 +5,7 @@
 //! forwarded: it is empty, or it says what the path says (docs/services.md, "Bodies"). Official clients send
 //! nothing, `{}`, `""` or `{"name": …}`, plain or gzipped.
 
+pub mod as_sent;
 mod content;
 pub(super) mod form;
 mod message;

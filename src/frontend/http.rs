@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::http::Path;
-use crate::listener::{Instruments, ListenAddress, ListenerLimits, ListenerSettings};
+use crate::listener::{Authorizer, Instruments, ListenAddress, ListenerLimits, ListenerSettings};
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 pub(super) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -22,6 +22,8 @@ pub struct Http {
     pub(super) port: Option<u16>,
     /// Where it tells balancers how the gate is.
     pub(super) health_path: Option<Arc<Path>>,
+    /// Where it decides for proxies, and forwards nothing.
+    pub(super) authorizer: Option<Arc<Authorizer>>,
 }
 
 impl Http {
@@ -35,7 +37,8 @@ impl Http {
     ) -> Self {
         let health_path = settings.health_path.as_ref().map(|(path, _)| Arc::new(path.clone()));
         let (http2, name, port) = (settings.http2, address.to_string(), address.port());
-        Self { engine, limits, instruments, http2, name, port, health_path }
+        let authorizer = settings.authorizer.clone().map(Arc::new);
+        Self { engine, limits, instruments, http2, name, port, health_path, authorizer }
     }
 
     /// Counts a connection that the gate has cut.

@@ -3,6 +3,7 @@
 //! Every head is read from the raw stream, within a total deadline, and parsed by [`RawHead`]: HTTP libraries repair heads, and
 //! answer malformed ones by themselves, unseen by audit and metrics.
 
+mod asked;
 mod body;
 mod client;
 mod connection;
@@ -129,6 +130,9 @@ impl<'f> Http1<'f> {
     /// Serves the request whose head is the first `end` bytes of the buffer.
     async fn exchange(&mut self, mut connection: Http1Connection, end: usize) -> Option<Http1Connection> {
         let front = self.front;
+        if let Some(authorizer) = &front.authorizer {
+            return self.answer_question(connection, end, authorizer).await;
+        }
         let mut exchange = front.engine.receive(Arrival::now(), self.peer.socket());
         let request = match self.request(&connection, &exchange, end) {
             Ok(request) => request,

@@ -1,6 +1,7 @@
 //! HTTP/2: a connection, and the requests on its streams.
 
 mod account;
+mod asked;
 mod body;
 mod client;
 mod connection;

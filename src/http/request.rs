@@ -31,6 +31,18 @@ pub enum Framing {
     Stream(Option<u64>),
 }
 
+impl Framing {
+    /// The length that the head tells; `None` where it tells none.
+    pub fn announced(self) -> Option<u64> {
+        match self {
+            Self::None => Some(0),
+            Self::Length(length) => Some(length),
+            Self::Stream(length) => length,
+            Self::Chunked => None,
+        }
+    }
+}
+
 /// The host that a request addresses: lower case, without port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host(Box<str>);
@@ -247,6 +259,12 @@ impl Request {
         Ok(Self { channel, ..self })
     }
 
+    /// The request, as a client has sent it that spoke this version with a proxy. It was judged by the rules of the version in
+    /// which the proxy tells of it.
+    pub fn spoken_in(self, version: Version) -> Self {
+        Self { version, ..self }
+    }
+
     /// Path and query as they were sent and will be sent.
     pub fn target(&self) -> Cow<'_, str> {
         match self.query.as_str() {
@@ -285,6 +303,21 @@ impl Request {
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub fn expects_continue(&self) -> bool {
         self.version == Version::Http11 && self.headers.contains("expect")
+    }
+}
+
+impl RawHead {
+    /// How the body of an HTTP/1 message with this head is delimited.
+    ///
+    /// # Errors
+    /// 400 where it is not clear.
+    pub fn framing(&self) -> Result<Framing, Denial> {
+        frame_http1(self.version, &self.headers)
+    }
+
+    /// Whether the connection goes on behind an HTTP/1 message with this head.
+    pub fn persists(&self) -> bool {
+        persists(self.version, &self.headers)
     }
 }
 

@@ -11,6 +11,8 @@ use crate::metrics::{Registry, counters, gauge, gauges, whole};
 /// The outcome of a handshake that succeeded.
 const SUCCESS: &str = "success";
 
+/// The peer may not ask, at a listener that decides for proxies.
+pub(super) const AUTHORIZER_UNTRUSTED: &str = "authorizer_untrusted";
 /// An HTTP/2 connection whose client does not read.
 pub(crate) const WRITE_TIMEOUT: &str = "write_timeout";
 /// An idle connection whose slot was given to another one.
@@ -82,7 +84,8 @@ impl Instruments {
     fn refusals() -> impl Iterator<Item = &'static str> {
         let limits = ExceededLimit::ALL.map(ExceededLimit::label);
         let handshakes = HandshakeError::ALL.map(HandshakeError::label);
-        limits.into_iter().chain(handshakes).chain(HeaderError::ALL.map(HeaderError::label))
+        let headers = HeaderError::ALL.map(HeaderError::label);
+        limits.into_iter().chain(handshakes).chain(headers).chain([AUTHORIZER_UNTRUSTED])
     }
 
     /// The instruments of a listener; `secured` where it speaks TLS. All its series are there from then on.

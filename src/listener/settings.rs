@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::ListenAddress;
+use super::authorizer::{self, Authorizer};
 use super::client_socket::TcpKeepAlive;
 use super::proxy_protocol::ProxyProtocol;
 use super::socket::SocketOptions;
@@ -35,6 +36,8 @@ pub struct ListenerSettings {
     pub keep_alive: Option<TcpKeepAlive>,
     /// Where balancers ask how the gate is, and where that is written; `None` for nowhere.
     pub health_path: Option<(crate::http::Path, Span)>,
+    /// Where it decides for proxies, and forwards nothing; `None` where it forwards.
+    pub authorizer: Option<Authorizer>,
 }
 
 /// Bounds of connections, and of what is read from them and written to them.
@@ -197,6 +200,24 @@ fn listener(item: &Node, base: &Path, report: &mut Report) -> Option<ReadListene
         fields.optional("proxy_protocol").map(|node| proxy_protocol(node, address.as_ref(), &mut own));
     let keep_alive = fields.optional("tcp_keep_alive").map(|node| keep_alive(node, &mut own));
     let health_path = fields.optional("health_path").and_then(|node| health_path(node, &mut own));
+    let authorizer = authorizer::authorizer(&mut fields, &mut own);
+    if let Some((authorizer, at)) = &authorizer {
+        // Where TLS has a mistake, that is reported, and enough.
+        let requires = match &tls {
+            None => false,
+            Some(None) => true,
+            Some(Some(read)) => read.whole.as_ref().is_none_or(|tls| tls.server.requires_certificates()),
+        };
+        authorizer::judge_reach(
+            authorizer,
+            at,
+            address.as_ref(),
+            requires,
+            proxy_protocol.is_some(),
+            &mut own,
+        );
+    }
+    let authorizer = authorizer.map(|(authorizer, _)| authorizer);
     fields.finish(&mut own);
     let is_known = !own.is_fatal();
     report.absorb(own);
@@ -218,6 +239,7 @@ fn listener(item: &Node, base: &Path, report: &mut Report) -> Option<ReadListene
         proxy_protocol,
         keep_alive,
         health_path,
+        authorizer,
     });
     Some(ReadListener { address, whole, tls: read.filter(|_| is_known) })
 }

@@ -245,7 +245,7 @@ impl RelaySteps<UpstreamConnection> for Exchange {
             let field = |name| passed.field(name).and_then(|value| std::str::from_utf8(value).ok());
             self.final_head_came(head.status, field("content-type"), field("content-encoding"));
         }
-        passed.added = self.added_fields(head.status);
+        passed.added = self.fields_for_client(head.status);
         self.answer_passes(head.status);
         passed
     }

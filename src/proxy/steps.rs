@@ -2,17 +2,11 @@
 
 use std::time::Instant;
 
-use http::header::VARY;
-use http::{HeaderName, HeaderValue};
-
 use super::attempts::no_permit;
-use crate::clock;
 use crate::decision::JudgedBody;
 use crate::engine::Exchange;
-use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
-use crate::respond::REQUEST_ID;
-use crate::upstream::rewrite::{OutgoingBody, OutgoingFields, outgoing};
+use crate::upstream::rewrite::{OutgoingBody, OutgoingFields};
 
 impl Exchange {
     /// The fields of the judged request, for the attempt that begins.
@@ -25,31 +19,16 @@ impl Exchange {
         let traceparent = self.begin_attempt_span();
         let forwarding = self.forwarding().ok_or_else(no_permit)?;
         let admitted = &forwarding.admitted;
-        let assertion = self.assertion(admitted.permit())?;
         let body = match admitted.body() {
             JudgedBody::Held(bytes) => OutgoingBody::Held(bytes.len()),
             JudgedBody::Passed => OutgoingBody::Passed,
         };
-        let request_id = self.arrival.request_id.as_str();
-        let fields =
-            outgoing(admitted.request(), admitted.permit(), body, request_id, assertion, traceparent);
-        let fields =
-            fields.map_err(|error| internal(format!("cannot tell the backend the caller: {error}")))?;
+        let fields = self.fields_for_backend(admitted, body, traceparent)?;
         if let Some(attempted) = self.forwarding_mut().and_then(|forwarding| forwarding.attempt.as_mut()) {
             attempted.passed = 0;
         }
         self.timing.asks(Instant::now());
         Ok(fields)
-    }
-
-    /// The gate's signed assertion about the caller, where the service is to have one and there is a caller. The clock is
-    /// read here: the body may have taken its time since the decision.
-    fn assertion(&self, permit: &Permit) -> Result<Option<HeaderValue>, Denial> {
-        let service = &permit.call().method.service;
-        let (true, Some(caller)) = (service.forwarding.assertion, permit.caller()) else { return Ok(None) };
-        let assertions = self.live.assertions().ok_or_else(|| internal("no key signs assertions"))?;
-        let signed = assertions.about(caller, &service.name, clock::now());
-        signed.map(Some).map_err(|error| internal(format!("cannot sign an assertion: {error}")))
     }
 
     /// Lets the next bytes of a body pass within its bounds, and its end if `ends`.
@@ -101,23 +80,6 @@ impl Exchange {
         }
     }
 
-    /// What the gate says itself in the answer: with the id, which is the one that the audit log has, in place of the backend's
-    /// own; and which page may read the answer, in place of what the backend says of it.
-    pub(super) fn added_fields(&self, status: u16) -> Vec<(HeaderName, HeaderValue)> {
-        let mut fields = Vec::with_capacity(2);
-        let id = (status >= 200).then_some(self.arrival.request_id.as_str());
-        for (name, value) in [(REQUEST_ID, id), ("dpop-nonce", self.next_nonce().as_deref())] {
-            // Hex digits and base64: both are always values.
-            let value = value.and_then(|value| HeaderValue::from_str(value).ok());
-            fields.extend(value.map(|value| (HeaderName::from_static(name), value)));
-        }
-        if self.has_cors() {
-            fields.push((VARY, HeaderValue::from_static("Origin")));
-            fields.extend(self.cors_fields());
-        }
-        fields
-    }
-
     /// The head of an answer goes to the client now.
     pub(super) fn answer_passes(&mut self, status: u16) {
         if let Some(forwarding) = self.forwarding_mut() {
@@ -132,8 +94,4 @@ impl Exchange {
 /// Whether a field of the answer says which page may read it.
 pub(super) fn is_about_pages(name: &str) -> bool {
     name.starts_with("access-control-")
-}
-
-fn internal(why: impl Into<String>) -> Denial {
-    Denial::new(Reason::Internal, why.into())
 }

@@ -123,6 +123,8 @@ fn class(reason: Reason) -> Class {
         | Reason::BodyRefused
         | Reason::BodyTooLarge
         | Reason::BodyCodingUnsupported
+        | Reason::BodyNotShown
+        | Reason::RewriteNeeded
         | Reason::BodyTimeout
         | Reason::HeadTimeout
         | Reason::HeadTooLarge

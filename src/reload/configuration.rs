@@ -186,9 +186,11 @@ pub(super) fn waiting_for_restart(started: &Config, now: &Config) -> Vec<&'stati
     let listeners = |config: &Config| {
         let listener = |listener: &ListenerSettings| {
             let health_path = listener.health_path.as_ref().map(|(path, _)| path.as_str().to_owned());
-            let ListenerSettings { address, socket, http2, tls, proxy_protocol, keep_alive, .. } =
-                listener.clone();
-            (address, socket, http2, tls.is_some(), proxy_protocol, keep_alive, health_path)
+            let ListenerSettings {
+                address, socket, http2, tls, proxy_protocol, keep_alive, authorizer, ..
+            } = listener.clone();
+            let tls = tls.is_some();
+            (address, socket, http2, tls, proxy_protocol, keep_alive, health_path, authorizer)
         };
         config.listeners.iter().map(listener).collect::<Vec<_>>()
     };

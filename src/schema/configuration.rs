@@ -111,7 +111,42 @@ const LISTENER: Mapping = Mapping::ours(
             Shape::Mapping(&TCP_KEEP_ALIVE),
             "Finds clients that are gone without a word. By default, they are not looked for.",
         ),
+        key(
+            "frontend",
+            Words(&["http", "ext_authz", "forward_auth", "authzen"]),
+            "What it is for: to forward requests, to decide for a proxy that asks (Envoy's ext_authz, or a request of HTTP), or to \
+             answer questions of services (AuthZEN).",
+        )
+        .or("http"),
+        key(
+            "authorizer",
+            Shape::Mapping(&AUTHORIZER),
+            "Of a listener that decides for proxies: which may ask, and what they tell.",
+        ),
         key("tls", Shape::Mapping(&LISTENER_TLS), "TLS 1.2 and 1.3. Without it, clients speak plain HTTP."),
+    ],
+);
+
+const AUTHORIZER: Mapping = Mapping::ours(
+    "authorizer",
+    &[
+        key(
+            "from",
+            Several(&Text),
+            "The proxies that may ask: addresses or networks, or `unix`. By default, any on a loopback address, at a Unix \
+             socket, or with a certificate that `tls` requires.",
+        ),
+        key(
+            "shape",
+            Words(&["nginx", "traefik", "caddy", "haproxy"]),
+            "With `forward_auth`: in whose fields the client's request is described.",
+        ),
+        key(
+            "body",
+            Words(&["unknown", "announced", "sent"]),
+            "What a question tells of the body: nothing, whether there is one (`X-Original-Framing`), or all of it \
+             (Envoy's `with_request_body`, Traefik's `forwardBody`). By default, nothing.",
+        ),
     ],
 );
 

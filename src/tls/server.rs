@@ -108,6 +108,11 @@ impl ServerTls {
         })
     }
 
+    /// Whether every client has to show a certificate of an authority that is named.
+    pub fn requires_certificates(&self) -> bool {
+        self.clients.as_ref().is_some_and(|clients| clients.rule.required)
+    }
+
     /// What does the handshakes.
     pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.clone())

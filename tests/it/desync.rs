@@ -1,7 +1,7 @@
 //! Requests behind requests: pipelined ones, and ones hidden behind a head whose end two readers see in different
 //! places.
 
-mod corpus;
+pub mod corpus;
 
 use crate::connection::Connection;
 use crate::harness::{Body, CANCEL, COMPANION, Gate, Req, cancel, token};

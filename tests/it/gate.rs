@@ -3,12 +3,12 @@
 //! Each row is sent over HTTP/1.1 and over HTTP/2. A refusal must be the same over both, to the byte. The backend must
 //! see exactly what it should; of a refused request, nothing.
 
-mod allowed;
-mod conditions;
-mod credentials;
-mod permissions;
-mod requests;
+pub mod allowed;
+pub mod conditions;
+pub mod credentials;
+pub mod permissions;
+pub mod requests;
 mod row;
 mod seed;
-mod tags;
-mod unmatched;
+pub mod tags;
+pub mod unmatched;

@@ -3,6 +3,7 @@
 //! Every test starts its own gate on free ports, so that tests run side by side and read their own logs.
 
 mod calls;
+pub mod front;
 mod http2;
 mod observed;
 mod process;
@@ -73,6 +74,7 @@ pub struct Setup {
 /// A running gate. It ends when the value is dropped.
 pub struct Gate {
     child: Child,
+    pub front: Option<front::RunningFront>,
     directory: TempDir,
     settings: Vec<String>,
     pub address: SocketAddr,
@@ -205,6 +207,7 @@ impl Gate {
             setup.upstream_protocol.map(|protocol| format!("upstreams.operations.protocol={protocol}")),
         );
         set.extend(setup.unready.then(|| "telemetry.format=json".to_owned()));
+        set.extend(front::current().into_iter().flat_map(front::Front::settings));
         set.extend(setup.set);
         for setting in &set {
             command.args(["--set", setting]);
@@ -220,6 +223,7 @@ impl Gate {
             .unwrap();
         let mut gate = Self {
             child,
+            front: None,
             directory,
             settings: set,
             address: ([127, 0, 0, 1], 0).into(),
@@ -238,6 +242,7 @@ impl Gate {
             assert_accepted(&root().join(config), &gate.settings);
             (address(&bound["listeners"][0]), address(&bound["admin"]))
         };
+        gate.put_behind_front();
         gate
     }
 
@@ -473,7 +478,9 @@ impl Req {
 /// `error.details[0].reason` of an answer; empty if there is none.
 pub fn reason(answer: &Answer) -> String {
     let json = answer.json().unwrap_or_default();
-    json["error"]["details"][0]["reason"].as_str().unwrap_or_default().to_owned()
+    // nginx gives a page of its own, and tells the reason in a field.
+    let told = json["error"]["details"][0]["reason"].as_str().or_else(|| answer.header("x-opgate-reason"));
+    told.unwrap_or_default().to_owned()
 }
 
 /// Every value of a header, as text.

@@ -152,10 +152,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // What forwards.
     (
         "proxy",
-        &[
-            "cancels", "catalog", "clock", "decision", "engine", "http", "policy", "reason", "respond",
-            "upstream",
-        ],
+        &["cancels", "catalog", "decision", "engine", "http", "policy", "reason", "respond", "upstream"],
     ),
     // What speaks with clients, in each protocol.
     (
@@ -163,6 +160,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "admission",
             "assertion",
+            "authzen",
             "clock",
             "engine",
             "http",
@@ -173,6 +171,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
+    // What services ask about callers that they name.
+    ("authzen", &["catalog", "decision", "json", "reason", "simulation"]),
     // What one process passes on to the next.
     ("handover", &["diagnostic", "document", "listener"]),
     (

@@ -17,6 +17,7 @@ mod architecture;
 mod assertion;
 mod audit;
 mod authority;
+mod authorizers;
 mod believed;
 mod backends;
 mod bodies;

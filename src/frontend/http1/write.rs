@@ -47,17 +47,42 @@ pub(super) async fn refuse(
 /// be taken for the next request. Gives the connection back if it goes on.
 pub(super) async fn answer(
     front: &Http,
-    mut connection: Http1Connection,
-    mut exchange: Exchange,
+    connection: Http1Connection,
+    exchange: Exchange,
     answer: &ErrorResponse,
     persists: bool,
 ) -> Option<Http1Connection> {
     let is_unread = exchange.request.is_none() || !connection.is_between_requests();
+    let is_head = exchange.request.as_ref().is_some_and(|request| request.method == Method::HEAD);
+    let recorded = answer.status.as_u16();
+    let written = WrittenAnswer { answer, is_head, is_unread, recorded };
+    write_answer(front, connection, exchange, written, persists).await
+}
+
+/// An answer of ours, and what it answers.
+pub(super) struct WrittenAnswer<'a> {
+    pub(super) answer: &'a ErrorResponse,
+    /// Whether it answers a HEAD, and has no body.
+    pub(super) is_head: bool,
+    /// Whether something of the request was not read.
+    pub(super) is_unread: bool,
+    /// The status that the exchange has in records.
+    pub(super) recorded: u16,
+}
+
+/// Writes it, and records the exchange.
+pub(super) async fn write_answer(
+    front: &Http,
+    mut connection: Http1Connection,
+    mut exchange: Exchange,
+    written: WrittenAnswer<'_>,
+    persists: bool,
+) -> Option<Http1Connection> {
+    let WrittenAnswer { answer, is_head, is_unread, recorded } = written;
     let persists =
         persists && !is_unread && !exchange.is_on_a_refused_connection() && !front.engine.is_draining();
     let option = if persists { "keep-alive" } else { "close" };
     let fields = [(header::DATE, date::now()), (header::CONNECTION, HeaderValue::from_static(option))];
-    let is_head = exchange.request.as_ref().is_some_and(|request| request.method == Method::HEAD);
     let message = answer.http1_message(&fields, !is_head);
     exchange.begin_answer();
     let written = async {
@@ -69,7 +94,35 @@ pub(super) async fn answer(
     if is_written {
         exchange.response_size = Some(if is_head { 0 } else { answer.body.len() as u64 });
     }
-    exchange.record(if is_written { answer.status.as_u16() } else { 0 });
+    exchange.record(if is_written { recorded } else { 0 });
+    if is_written && persists {
+        return Some(connection);
+    }
+    if is_written {
+        linger(&mut connection, is_unread).await;
+    }
+    None
+}
+
+/// Writes an answer to what has been recorded already. Gives the connection back if it goes on.
+pub(super) async fn write_unrecorded(
+    front: &Http,
+    mut connection: Http1Connection,
+    answer: &ErrorResponse,
+    is_head: bool,
+    persists: bool,
+) -> Option<Http1Connection> {
+    let is_unread = !connection.is_between_requests();
+    let persists = persists && !is_unread && !front.engine.is_draining();
+    let option = if persists { "keep-alive" } else { "close" };
+    let fields = [(header::DATE, date::now()), (header::CONNECTION, HeaderValue::from_static(option))];
+    let message = answer.http1_message(&fields, !is_head);
+    let written = async {
+        connection.write_all(&message).await?;
+        connection.flush().await
+    };
+    let written = tokio::time::timeout(front.limits.head_timeout, written).await;
+    let is_written = matches!(written, Ok(Ok(())));
     if is_written && persists {
         return Some(connection);
     }

@@ -23,7 +23,8 @@ use crate::http::ConnectionPeer;
 use crate::listener::flood::{ConnectionStats, Flood, FloodGuard};
 use crate::listener::window::{STREAM_WINDOW, UPLOAD_BYTES, WIDE_WINDOW, WideWindow};
 use crate::listener::{
-    Accepted, ClientStream, ConnectionSlot, LINGER, ListenerLimits, MADE_ROOM, WRITE_TIMEOUT, turned,
+    Accepted, Authorizer, ClientStream, ConnectionSlot, LINGER, ListenerLimits, MADE_ROOM, WRITE_TIMEOUT,
+    turned,
 };
 use crate::reason::{Denial, Reason};
 use crate::tls::Established;
@@ -219,6 +220,9 @@ impl<'f> Http2<'f> {
                 limits: self.front.limits,
             },
         };
+        if let Some(authorizer) = &self.front.authorizer {
+            return self.spawn_question(request, authorizer.clone());
+        }
         match self.front.engine.pend() {
             Ok(pending) => {
                 self.requests.spawn(request.serve(pending));
@@ -228,6 +232,17 @@ impl<'f> Http2<'f> {
                     self.requests.spawn(forwarding);
                 }
             }
+        }
+    }
+
+    /// Answers a question of a proxy, in a task of its own unless there is no room for it.
+    fn spawn_question(&mut self, request: Incoming, authorizer: Arc<Authorizer>) {
+        match self.front.engine.pend() {
+            Ok(pending) => {
+                self.requests
+                    .spawn(async move { Box::pin(request.answer_question(&authorizer, pending)).await });
+            }
+            Err(full) => request.refuse_question(&authorizer, full),
         }
     }
 

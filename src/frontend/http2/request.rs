@@ -52,7 +52,7 @@ pub(super) struct RequestConnection {
 
 impl RequestConnection {
     /// The address that a request counts for whose client is not known. Those behind a Unix socket are one.
-    fn peer_ip(&self) -> IpAddr {
+    pub(super) fn peer_ip(&self) -> IpAddr {
         self.peer.socket().map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip())
     }
 }
@@ -113,7 +113,7 @@ impl Incoming {
         None
     }
 
-    fn receive(&self) -> (Exchange, Result<Request, Denial>) {
+    pub(super) fn receive(&self) -> (Exchange, Result<Request, Denial>) {
         let RequestConnection { peer, port, health_path, established, limits, .. } = &self.connection;
         let exchange = self.engine.receive(Arrival::now(), peer.socket());
         let head = &self.stream.head;

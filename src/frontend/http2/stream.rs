@@ -202,7 +202,7 @@ fn response(status: StatusCode, fields: HeaderMap) -> Response<()> {
 }
 
 /// The result of a future that does not wait; `None` where it does.
-fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+pub(super) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => Some(outcome),
         Poll::Pending => None,

@@ -169,6 +169,20 @@ fn smuggled() -> Vec<u8> {
     [b"0\r\n\r\n".to_vec(), Req::new("POST", "smuggled.localhost", CANCEL).to_http1()].concat()
 }
 
+/// Every case, with its name: on a call with these fields, and as it stands there. Behind each of those that readers disagree about,
+/// there is another request.
+pub fn hostile(corpora: &Path, target: &str, host: &str, fields: &str) -> Vec<(String, Vec<u8>)> {
+    let mut requests = Vec::new();
+    for case in Case::all(corpora) {
+        let plain = case.uri.bytes().all(|byte| byte.is_ascii_graphic());
+        let on_a_call = if plain { target } else { &case.uri };
+        let behind = if case.is_dangerous() { smuggled() } else { case.body() };
+        requests.push((case.name.clone(), [case.head(on_a_call, host, fields), behind.clone()].concat()));
+        requests.push((case.name.clone(), [case.head(&case.uri, host, fields), behind].concat()));
+    }
+    requests
+}
+
 /// Sends the bytes and expects 400 and then the end. Refusals of the bytes that follow may come in between.
 async fn assert_refused(gate: &Gate, name: &str, bytes: Vec<u8>) {
     let mut connection = Connection::open(gate.address).await;

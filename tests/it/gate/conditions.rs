@@ -10,7 +10,7 @@ const SECRET: &str = "rules:\n\
     \x20     expression: request.path.endsWith('/operations/secret:cancel')\n";
 
 #[tokio::test]
-async fn an_encoded_path_is_denied_like_the_plain_one() {
+pub async fn an_encoded_path_is_denied_like_the_plain_one() {
     let tree = Tree::shipped();
     tree.write("deny/organizations/7/secret.yaml", SECRET);
     let gate = Gate::start_with(Setup { set: vec![tree.setting()], ..Setup::default() });

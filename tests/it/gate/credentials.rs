@@ -11,7 +11,7 @@ use super::seed::{ANA, SEEDS, Seed};
 use crate::harness::{CLOUD_PLATFORM, Gate, claims, foreign_key, key, now, token, token_with};
 
 #[tokio::test]
-async fn a_bad_credential_is_refused_by_every_service() {
+pub async fn a_bad_credential_is_refused_by_every_service() {
     let gate = Gate::start();
     let mut rows = Vec::new();
     for seed in SEEDS {

@@ -5,7 +5,7 @@ use super::seed::{ANA, BOB, COMPANION_SEED, DATAPROC_SEED, SEEDS, STRANGER, Seed
 use crate::harness::{Body, Gate, Req, token};
 
 #[tokio::test]
-async fn an_undeclared_method_is_not_found() {
+pub async fn an_undeclared_method_is_not_found() {
     let gate = Gate::start();
     let mut rows = Vec::new();
     for seed in SEEDS {
@@ -57,7 +57,7 @@ async fn an_undeclared_method_is_not_found() {
 }
 
 #[tokio::test]
-async fn another_services_operations_are_not_found_on_a_host() {
+pub async fn another_services_operations_are_not_found_on_a_host() {
     let gate = Gate::start();
     let mut rows = Vec::new();
     for seed in SEEDS {
@@ -75,7 +75,7 @@ async fn another_services_operations_are_not_found_on_a_host() {
 }
 
 #[tokio::test]
-async fn a_cancel_with_a_body_is_refused_however_it_is_framed() {
+pub async fn a_cancel_with_a_body_is_refused_however_it_is_framed() {
     let gate = Gate::start();
     let mut rows = Vec::new();
     for seed in SEEDS {
@@ -117,7 +117,7 @@ fn bodies(seed: &Seed) -> [(&'static str, Vec<u8>, &'static str, &'static str); 
 
 /// docs/errors.md, "Order": a caller who may not call learns nothing about what would be wrong with the call.
 #[tokio::test]
-async fn a_body_is_judged_only_after_the_caller() {
+pub async fn a_body_is_judged_only_after_the_caller() {
     let gate = Gate::start();
     let mut rows = Vec::new();
     for seed in [&COMPANION_SEED, &DATAPROC_SEED] {
@@ -132,7 +132,7 @@ async fn a_body_is_judged_only_after_the_caller() {
 }
 
 #[tokio::test]
-async fn a_query_that_names_another_operation_is_refused() {
+pub async fn a_query_that_names_another_operation_is_refused() {
     let gate = Gate::start();
     let mut rows = Vec::new();
     for seed in SEEDS {
@@ -158,7 +158,7 @@ async fn a_query_that_names_another_operation_is_refused() {
 
 /// RFC 9110, section 9.3.2: a HEAD gets the header fields that another method would get, and no content.
 #[tokio::test]
-async fn a_refused_head_request_has_the_headers_and_no_body() {
+pub async fn a_refused_head_request_has_the_headers_and_no_body() {
     let gate = Gate::start();
     for (name, request, status, allow) in [
         (

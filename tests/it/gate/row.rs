@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::seed::{CANCEL, COMPANION_SEED, DATAPROC_SEED, Seed, TRANSLATION_SEED};
+use crate::harness::front::{self, Front};
 use crate::harness::{Answer, Gate, Req};
 
 const REALM: &str = "Bearer realm=\"https://accounts.google.com/\"";
@@ -158,6 +159,27 @@ impl Refusal {
         Self::new(400, "INVALID_ARGUMENT", "QUERY_PARAMETER_REFUSED", &message)
     }
 
+    /// nginx gives its own page with 401 or 403, and the settings of the page about it tell the reason.
+    fn compare_behind_nginx(&self, answer: &Answer) -> Result<(), String> {
+        let status = if self.status == 401 { 401 } else { 403 };
+        // Some it refuses by itself.
+        let is_its_own =
+            self.status == 400 && answer.status == 400 && answer.header("x-opgate-reason").is_none();
+        if is_its_own {
+            return Ok(());
+        }
+        let found = (answer.status, answer.header("x-opgate-reason"), answer.header("www-authenticate"));
+        // It passes on the challenge of a 401.
+        let challenge = self.challenge.as_deref().filter(|_| status == 401);
+        let expected = (status, Some(self.reason), challenge);
+        let real = answer.header("x-opgate-status").filter(|status| !status.is_empty());
+        let told = (status != self.status).then(|| self.status.to_string());
+        if found != expected || real != told.as_deref() {
+            return Err(format!("the answer is {found:?}, {real:?}, expected {expected:?}, {told:?}"));
+        }
+        Ok(())
+    }
+
     fn body_of(&self, request_id: &str) -> Value {
         let mut details = vec![json!({
             "@type": "type.googleapis.com/google.rpc.ErrorInfo",
@@ -202,6 +224,9 @@ impl Refusal {
 
     /// Checks an answer: the error names the first difference.
     pub fn compare(&self, answer: &Answer) -> Result<(), String> {
+        if front::current() == Some(Front::Nginx) {
+            return self.compare_behind_nginx(answer);
+        }
         if answer.status != self.status {
             return Err(format!("status {}, expected {}", answer.status, self.status));
         }
@@ -225,7 +250,10 @@ impl Refusal {
 fn fixed_headers(answer: &Answer) -> BTreeMap<String, Vec<String>> {
     let mut fields = BTreeMap::<_, Vec<String>>::new();
     for (name, value) in &answer.headers {
-        if !matches!(name.as_str(), "connection" | "date" | "keep-alive" | "x-request-id") {
+        // Those of a proxy in front, which write fields of their own.
+        let is_proxys = front::current().is_some()
+            && matches!(name.as_str(), "alt-svc" | "server" | "via" | "x-opgate-reason");
+        if !is_proxys && !matches!(name.as_str(), "connection" | "date" | "keep-alive" | "x-request-id") {
             fields.entry(name.as_str().to_owned()).or_default().push(value.to_str().unwrap().to_owned());
         }
     }
@@ -244,13 +272,21 @@ pub async fn run(table: &str, gate: &Gate, rows: &[Row]) {
                 "HTTP/2" => gate.http2(request).await,
                 _ => gate.http1(request).await,
             };
-            if let Err(what) = refusal.compare(&answer) {
+            let uncarried = front::current().and_then(|front| front.cannot_carry(request, version));
+            if let Some(why) = uncarried {
+                if answer.status < 400 {
+                    failures.push(format!("{name}, {version}: {} though {why}", answer.status));
+                }
+            } else if let Err(what) = refusal.compare(&answer) {
                 failures.push(format!("{name}, {version}: {what}"));
             }
             let seen = gate.backend.requests();
             if !seen.is_empty() {
                 failures.push(format!("{name}, {version}: the backend saw {seen:?}"));
             }
+        }
+        if front::current().is_some() {
+            continue;
         }
         match explained(gate, request, refusal).await {
             Some(Err(what)) => failures.push(format!("{name}, explained: {what}")),
@@ -263,7 +299,11 @@ pub async fn run(table: &str, gate: &Gate, rows: &[Row]) {
         rows.len(),
         failures.len()
     );
-    assert!(asked * 4 > rows.len() * 3, "{table}: only {asked} of {} rows were explained", rows.len());
+    assert!(
+        front::current().is_some() || asked * 4 > rows.len() * 3,
+        "{table}: only {asked} of {} rows were explained",
+        rows.len()
+    );
     assert!(failures.is_empty(), "{table}\n\n{}", failures.join("\n\n"));
 }
 

@@ -22,7 +22,7 @@ fn frozen(tags: Option<&str>) -> (Gate, Tree) {
 }
 
 #[tokio::test]
-async fn a_deny_rule_on_a_tag_holds_where_the_tag_is_set() {
+pub async fn a_deny_rule_on_a_tag_holds_where_the_tag_is_set() {
     let (gate, _tree) = frozen(Some(TAGS));
     for (who, project, location, allowed) in [
         // Tagged by its folder; tagged otherwise itself; not tagged.
@@ -43,7 +43,7 @@ async fn a_deny_rule_on_a_tag_holds_where_the_tag_is_set() {
 
 /// Without the file, no tag is known and the condition cannot be evaluated: then the rule applies, as at Google.
 #[tokio::test]
-async fn a_deny_rule_that_cannot_be_evaluated_denies() {
+pub async fn a_deny_rule_that_cannot_be_evaluated_denies() {
     let (gate, _tree) = frozen(None);
     for (who, project) in [("ana@example.com", "demo"), ("erin@example.com", "other")] {
         let target = format!("/v1/projects/{project}/locations/europe-west1/operations/o1:cancel");

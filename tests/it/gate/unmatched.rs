@@ -1,6 +1,7 @@
 //! Deny rules that once loaded without a warning and matched no principal: each is now refused with its place, or
 //! holds.
 
+use crate::harness::front::{self, Front};
 use crate::harness::{COMPANION, Gate, Req, Setup, Tree, opgate, reason, root, token};
 
 const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
@@ -81,7 +82,7 @@ fn a_deny_rule_on_a_pool_that_the_operator_names_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_deny_rule_holds_by_the_number_and_by_the_id_of_a_project() {
+pub async fn a_deny_rule_holds_by_the_number_and_by_the_id_of_a_project() {
     let tree = denying(
         "projects/demo/d.yaml",
         &denies(&format!("principal://iam.googleapis.com/projects/-/serviceAccounts/{CI}")),
@@ -109,5 +110,9 @@ async fn a_deny_rule_holds_by_the_number_and_by_the_id_of_a_project() {
         assert_eq!((answer.status, reason(&answer)), (403, "IAM_PERMISSION_DENIED".to_owned()));
     }
     assert_eq!(gate.backend.requests().len(), 0);
-    assert!(gate.audit(2).iter().all(|line| line.to_string().contains("d.yaml")), "the rule decided");
+    // Traefik is asked once for its routes, before it is used.
+    let others = usize::from(front::current() == Some(Front::Traefik));
+    let lines = gate.audit(2 + others);
+    let denied = lines.iter().filter(|line| line.to_string().contains("d.yaml")).count();
+    assert_eq!(denied, lines.len() - others, "the rule decided");
 }

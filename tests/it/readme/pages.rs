@@ -67,6 +67,9 @@ pub enum Kind {
     Shown,
     /// `sh cookbook`: commands over the whole tree of a page, with its section of the configuration.
     Cookbook,
+    /// `yaml peer=envoy`, `text peer=nginx`: a file of a proxy that asks opgate, or of opgate that is asked.
+    /// tests/it/authorizers runs it.
+    Peer(String),
     /// `yaml other`, `toml other`: a file of another gateway. tests/it/coming_from.rs runs Envoy's.
     Other,
 }
@@ -96,9 +99,10 @@ impl Kind {
             "sh cookbook" => Self::Cookbook,
             "yaml other" | "toml other" => Self::Other,
             _ => match info.split_once(' ')? {
-                ("yaml" | "python" | "js", rest) => match rest.split_once('=')? {
+                ("yaml" | "python" | "js" | "json" | "text", rest) => match rest.split_once('=')? {
                     ("file", path) => Self::File(path.to_owned()),
                     ("add", path) => Self::Addition(path.to_owned()),
+                    ("peer", name) => Self::Peer(name.to_owned()),
                     _ => return None,
                 },
                 _ => return None,

@@ -42,6 +42,9 @@ listeners:
     client_pool: iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/mesh
     client_identity: principal
     client_scopes: [https://www.googleapis.com/auth/cloud-platform]
+- address: 127.0.0.1:8444
+  frontend: forward_auth
+  authorizer: {from: [10.0.0.7], shape: nginx, body: announced}
 admin:
   address: 127.0.0.1:9901
   hosts: [opgate.monitoring.svc]
@@ -183,7 +186,7 @@ error_domain: lab.example.com
 rules:
 - selector: lab.v2.Jobs.GetJob
   permission: lab.jobs.get
-  resource:
+  resource: null
   scopes: none
   permission_type: DATA_READ
   resource_type: lab.example.com/Job
