@@ -72,12 +72,13 @@ impl std::str::FromStr for EndpointAddress {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (host, port) = text.rsplit_once(':').ok_or("there is no port")?;
+        let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+        if !is_port || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err("the port is not a number from 1 to 65535");
+        }
         if let Ok(address) = text.parse() {
             return Ok(Self::Socket(address));
-        }
-        let (host, port) = text.rsplit_once(':').ok_or("there is no port")?;
-        if port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err("the port is not a number up to 65535");
         }
         if !is_name(host) {
             return Err("the host is neither a name nor an address");

@@ -30,6 +30,7 @@ mod chunks;
 mod cli;
 mod client_certificates;
 mod clients;
+mod coming_from;
 mod connection;
 mod console;
 mod cors;

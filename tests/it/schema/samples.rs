@@ -187,7 +187,7 @@ error_domain: lab.example.com
 rules:
 - selector: lab.v2.Jobs.GetJob
   permission: lab.jobs.get
-  resource:
+  resource: null
   scopes: none
   permission_type: DATA_READ
   resource_type: lab.example.com/Job
