@@ -203,10 +203,14 @@ impl Catalog {
             });
         };
         self.rpcs = RpcRoutes::build(&self.methods, &self.router, &mut left_out);
-        // Where a service has a descriptor for some methods, those without one are worth a word.
+        // Where a service has a descriptor set, those without one are worth a word.
         let has_some = |method: &Method| {
             let of_service = |other: &&Arc<Method>| Arc::ptr_eq(&other.service, &method.service);
-            self.methods.iter().filter(of_service).any(|other| other.rpc.is_some())
+            self.methods
+                .iter()
+                .filter(of_service)
+                .filter_map(|other| other.rpc.as_ref())
+                .any(|rpc| !rpc.is_built_in)
         };
         let unknown = |method: &&Arc<Method>| method.rpc.is_none() && !method.is_options();
         for method in self.methods.iter().filter(unknown).filter(|method| has_some(method)) {

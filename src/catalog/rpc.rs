@@ -20,6 +20,8 @@ pub struct RpcDescriptor {
     pub is_client_streaming: bool,
     /// Whether the server answers with any number of messages.
     pub is_server_streaming: bool,
+    /// Whether its descriptor is built in, so that any service may have it.
+    pub is_built_in: bool,
     /// Whether an http rule of it is a GET: it reads.
     pub is_read: bool,
     /// The fields of the request message that name the resource. None where no permission is asked, or the resource is a
@@ -37,10 +39,16 @@ impl RpcDescriptor {
             output: method.output(),
             is_client_streaming: method.is_client_streaming(),
             is_server_streaming: method.is_server_streaming(),
+            is_built_in: false,
             is_read: false,
             fields: Arc::default(),
             shapes: Vec::new(),
         }
+    }
+
+    /// The same, of a descriptor that is built in.
+    pub(super) fn built_in(self) -> Self {
+        Self { is_built_in: true, ..self }
     }
 
     /// The same, as these http rules have it.

@@ -30,7 +30,8 @@ pub(in crate::catalog) fn path_of(rpc: &str) -> Option<String> {
 }
 
 impl RpcRoutes {
-    /// The routes of the methods whose messages are known. `reached` is told of each host on which a method has none, and why.
+    /// The routes of the methods whose messages are known. `left_out` is told of those that have none, or not on each host, and
+    /// why.
     pub(in crate::catalog) fn build(
         methods: &[Arc<Method>],
         router: &Router,
@@ -47,7 +48,8 @@ impl RpcRoutes {
             for host in &method.service.hosts {
                 let on_host = routes.by_host.entry(host.as_str().into()).or_default();
                 let known = on_host.insert(path.as_str().into(), RpcTarget::Method(method.clone()));
-                if known.is_some() {
+                let is_same = |known: &RpcTarget| matches!(known, RpcTarget::Method(known) if Arc::ptr_eq(known, method));
+                if known.is_some_and(|known| !is_same(&known)) {
                     on_host.insert(path.as_str().into(), RpcTarget::Ambiguous);
                     left_out(method, NoRpcRoute::Ambiguous(host.clone()));
                 }
