@@ -22,6 +22,7 @@ mod near;
 mod operation;
 mod operation_name;
 mod options;
+mod passed;
 mod resolve;
 mod resource;
 mod router;
@@ -44,6 +45,7 @@ pub use self::method::{
 pub use self::named::NotCallable;
 pub use self::operation::OperationMethod;
 pub use self::options::OPTIONS_METHOD;
+pub use self::passed::PassedRpcs;
 use self::resolve::Definition;
 pub use self::resource::{ResourceError, ResourceTemplate};
 use self::router::RpcRoutes;
@@ -88,6 +90,7 @@ impl ExposureSettings {
             && self.cors == other.cors
             && self.protected_resource == other.protected_resource
             && self.limits == other.limits
+            && self.grpc == other.grpc
     }
 }
 
@@ -278,6 +281,9 @@ impl Catalog {
                 bind(binding, RouteTarget::Closed { rpc: http.selector.clone() });
             }
         }
+        let is_ruled = |name: &str| definition.rpcs.iter().any(|rpc| rpc.name == name);
+        let passed = settings.grpc.methods(self.methods.len(), &service, &settings.span.place(), is_ruled);
+        self.methods.extend(passed.into_iter().map(Arc::new));
         // A backend may run an RPC for whatever comes on its path. So no http rule of another method takes that path.
         for rpc in &definition.over_grpc {
             let template = router::path_of(rpc).and_then(|path| Template::parse(&path).ok());
@@ -399,6 +405,7 @@ impl ExposureSettings {
             cors: None,
             protected_resource: None,
             limits: ServiceLimits::default(),
+            grpc: PassedRpcs::default(),
         };
         whole.map(exposed).collect()
     }

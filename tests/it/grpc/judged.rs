@@ -319,3 +319,57 @@ async fn other_protocols_of_remote_calls_are_refused_by_name() {
     );
     assert_eq!(backend.seen().len(), 0);
 }
+
+#[tokio::test]
+async fn health_and_reflection_pass_only_as_the_operator_says() {
+    const CHECK: &str = "/grpc.health.v1.Health/Check";
+    const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let backend = Backend::answering().await;
+    let ana = token("ana@example.com");
+    let (gate, _tree) = backend.gate(Vec::new());
+    for path in [CHECK, REFLECTION] {
+        assert_eq!(Call::new(path, &ana).send(&gate, frame(b"")).await.code(), 12, "{path}");
+    }
+    let set = vec!["services.cloudaicompanion.grpc={health: pass, reflection: pass}".to_owned()];
+    let (gate, _tree) = backend.gate(set);
+    assert_eq!(Call::new(CHECK, "").send(&gate, frame(b"")).await.code(), 0, "without a credential");
+    assert_eq!(Call::new(REFLECTION, "").send(&gate, frame(b"")).await.code(), 16);
+    assert_eq!(Call::new(REFLECTION, &ana).send(&gate, frame(b"\x3a\x00")).await.code(), 0);
+    assert_eq!(Call::on(CHAT, CHECK, "").send(&gate, frame(b"")).await.code(), 12, "of this service alone");
+    assert_eq!(backend.seen().len(), 2);
+}
+
+/// A backend may run an RPC for whatever comes on its path, whatever its content type.
+#[tokio::test]
+async fn no_http_rule_of_another_method_takes_the_path_of_an_rpc() {
+    let backend = Backend::answering().await;
+    let (_, tree) = backend.gate(Vec::new());
+    tree.write(
+        "services/chat.yaml",
+        "name: chat.localhost
+apis:
+- name: acme.chat.v1.Chat
+- name: acme.files.v1.Files
+http:
+  rules:
+  - {selector: acme.files.v1.Files.Put, post: '/{path=**}', body: '*'}
+",
+    );
+    let rule = "- {selector: acme.files.v1.Files.Put, permission: none, scopes: none, body: stream}\n";
+    let rules = std::fs::read_to_string(tree.path().join("services/chat.iam.yaml")).unwrap();
+    tree.write("services/chat.iam.yaml", &format!("{rules}{rule}"));
+    let setup = crate::harness::Setup {
+        endpoints: Some(vec![backend.address]),
+        upstream_protocol: Some("h2c"),
+        set: vec![tree.setting(), "services.chat.upstream=operations".to_owned()],
+        ..Default::default()
+    };
+    let gate = crate::harness::Gate::start_with(setup);
+    let post = |path: &str| Req::new("POST", CHAT, path).bearer(&token("ana@example.com"));
+    for path in ["/acme.chat.v1.Chat/Post", "/acme.chat.v1.Chat/Closed", "/acme.chat.v1.Chat/Talk"] {
+        assert_eq!(outcome(&gate.http2(&post(path)).await).0, 404, "{path}");
+    }
+    assert!(backend.seen().is_empty());
+    let _ = gate.http2(&post("/acme.chat.v1.Chat/Other")).await;
+    assert_eq!(backend.next(0).await.path, "/acme.chat.v1.Chat/Other", "the rule takes other paths");
+}

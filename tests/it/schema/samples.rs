@@ -62,6 +62,7 @@ services:
     request_headers: [accept]
     cors: {origins: ['https://app.example.com']}
     protected_resource: https://lab.example.com
+    grpc: {health: pass}
     shadow: false
     limits: {message_bytes: 1MiB, methods: {lab.v1.Jobs.Poke: {deadline: 1m}}}
   lab2: {upstream: lab, hosts: [lab2.example.com]}
