@@ -80,8 +80,18 @@ async fn a_thousand_streams_of_each_kind_leave_nothing_behind() {
         counts.asked,
         resident.iter().map(|bytes| bytes >> 20).collect::<Vec<_>>(),
     );
-    let (first, last) = (resident[0], resident[resident.len() - 1]);
-    assert!(last < first + (64 << 20), "memory grows: {resident:?}");
+    assert_level(&resident);
+}
+
+/// The memory after each round does not grow from one half of the rounds to the other. The allocator keeps what was freed, more or
+/// less of it after each round: so a few rounds say nothing.
+fn assert_level(resident: &[u64]) {
+    if resident.len() < 6 {
+        return;
+    }
+    let (early, late) = resident.split_at(resident.len() / 2);
+    let peak = |rounds: &[u64]| rounds.iter().copied().max().unwrap();
+    assert!(peak(late) < peak(early) * 3 / 2, "memory grows: {resident:?}");
 }
 
 /// All streams at the same time.
