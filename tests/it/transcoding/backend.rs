@@ -79,6 +79,7 @@ pub struct GrpcBackend {
     answers: Arc<Mutex<HashMap<String, Vec<Step>>>>,
     go_on: Arc<tokio::sync::Notify>,
     resets: Arc<Mutex<usize>>,
+    broken: Arc<Mutex<usize>>,
 }
 
 impl GrpcBackend {
@@ -92,6 +93,7 @@ impl GrpcBackend {
             answers: Arc::default(),
             go_on: Arc::default(),
             resets: Arc::default(),
+            broken: Arc::default(),
         };
         let serving = backend.clone();
         tokio::spawn(async move {
@@ -122,6 +124,11 @@ impl GrpcBackend {
         *self.resets.lock().unwrap()
     }
 
+    /// How many calls ended before their message.
+    pub fn broken(&self) -> usize {
+        *self.broken.lock().unwrap()
+    }
+
     async fn serve(self, stream: TcpStream) {
         let Ok(mut connection) = h2::server::handshake(stream).await else { return };
         while let Some(Ok((request, respond))) = connection.accept().await {
@@ -132,7 +139,11 @@ impl GrpcBackend {
     async fn one(self, request: http::Request<h2::RecvStream>, mut respond: SendResponse<Bytes>) {
         let (parts, mut stream) = request.into_parts();
         let mut body = Vec::new();
-        while let Some(Ok(piece)) = stream.data().await {
+        while let Some(piece) = stream.data().await {
+            let Ok(piece) = piece else {
+                *self.broken.lock().unwrap() += 1;
+                return;
+            };
             let _ = stream.flow_control().release_capacity(piece.len());
             body.extend_from_slice(&piece);
         }

@@ -327,6 +327,7 @@ async fn each_request_is_the_message_that_envoy_makes_of_it_or_is_refused_for_a_
             _ => wrong.push(format!("{shown}\n  opgate {ours:?}\n  Envoy {theirs:?}")),
         }
     }
+    assert_eq!(rig.backend.broken(), 0);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let counts =
         format!("{same} the same message, {both_refuse} refused by both, {} otherwise", explained.len());
