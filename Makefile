@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers release-pgo package package-test \
+.PHONY: demo test oracle soak grpc-soak revocation handover backends slow fuzz bench bench-check bench-accept bench-peers release-pgo package package-test \
   reproducible image chart day lint advisories check dashboard clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
@@ -19,6 +19,11 @@ oracle: cmake        ## a million decisions of random policies, by the engine an
 
 soak: cmake          ## a minute of requests under reloads every 100 ms
 	OPGATE_SOAK=60 $(CARGO) test --locked --test it -- --nocapture a_reload_every_100_ms
+
+GRPC_SOAK_SECONDS ?= 60
+grpc-soak: cmake     ## a minute of streams of gRPC, a thousand at a time, of each kind; or GRPC_SOAK_SECONDS
+	OPGATE_GRPC_SOAK=$(GRPC_SOAK_SECONDS) OPGATE_GRPC_STREAMS=1000 \
+	  $(CARGO) test --locked --profile soak --test it -- --nocapture a_thousand_streams_of_each_kind
 
 revocation: cmake    ## how long a revocation takes while other things go wrong, with 100,000 bindings and with 5,000 files
 	OPGATE_REVOCATION_BINDINGS=100000 OPGATE_REVOCATION_FILES=5000 \
@@ -44,7 +49,7 @@ slow: cmake          ## a thousand slow clients of each kind (slowhttptest), and
 FUZZ_SECONDS ?= 600
 fuzz: cmake          ## every fuzz target for ten minutes, or FUZZ_SECONDS
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
-	@for target in proxy_header head chunked answer exchange path template token proof jwks cel document operation; do \
+	@for target in proxy_header head chunked answer exchange path template token proof jwks cel document operation message; do \
 	  echo "== $$target"; \
 	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 || exit 1; \
 	done

@@ -22,10 +22,12 @@ mod near;
 mod operation;
 mod operation_name;
 mod options;
+mod passed;
 mod resolve;
 mod resource;
 mod router;
 mod rpc;
+mod rpc_call;
 mod service;
 pub(crate) mod settings;
 mod template;
@@ -44,9 +46,11 @@ pub use self::method::{
 pub use self::named::NotCallable;
 pub use self::operation::OperationMethod;
 pub use self::options::OPTIONS_METHOD;
+pub use self::passed::PassedRpcs;
 use self::resolve::Definition;
 pub use self::resource::{ResourceError, ResourceTemplate};
-pub use self::router::{Route, RouteTarget, Router, WrittenRoute};
+use self::router::RpcRoutes;
+pub use self::router::{NoRpcRoute, Route, RouteTarget, Router, WrittenRoute};
 pub use self::rpc::RpcDescriptor;
 pub use self::service::{
     AuthenticationProvider, AuthenticationRequirement, AuthenticationRule, HttpBinding, HttpBody, HttpRule,
@@ -71,6 +75,8 @@ pub struct Catalog {
     incomplete: Vec<IncompleteDescriptors>,
     resources: Vec<Box<[TemplateSegment]>>,
     router: Router,
+    rpcs: RpcRoutes,
+    not_over_grpc: Vec<NotOverGrpc>,
     /// The routes that lead to an exposed method, as written.
     open: Vec<Arc<Route>>,
 }
@@ -86,6 +92,7 @@ impl ExposureSettings {
             && self.cors == other.cors
             && self.protected_resource == other.protected_resource
             && self.limits == other.limits
+            && self.grpc == other.grpc
     }
 }
 
@@ -108,6 +115,19 @@ pub struct UndescribedApi {
     /// The name of the API.
     pub name: String,
     /// Where the service file lists it.
+    pub place: Place,
+}
+
+/// An exposed method that cannot be called over gRPC, or not on every host of its service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotOverGrpc {
+    /// The id of the service.
+    pub service: String,
+    /// The full RPC name.
+    pub method: String,
+    /// Why.
+    pub why: NoRpcRoute,
+    /// Where its iam rule is written.
     pub place: Place,
 }
 
@@ -165,9 +185,39 @@ impl Catalog {
             }
         }
         catalog.router = Router::build(&routes, report);
+        catalog.route_rpcs();
         let open = routes.into_iter().map(|(route, _)| route);
         catalog.open = open.filter(|route| matches!(route.target, RouteTarget::Open { .. })).collect();
         (report.count(Severity::Error) == errors_before).then_some(catalog)
+    }
+
+    /// Gives each method whose messages are known its route over gRPC.
+    fn route_rpcs(&mut self) {
+        let mut not_over_grpc = Vec::new();
+        let mut left_out = |method: &Arc<Method>, why: NoRpcRoute| {
+            not_over_grpc.push(NotOverGrpc {
+                service: method.service.id.clone(),
+                method: method.name.clone(),
+                why,
+                place: method.place.clone(),
+            });
+        };
+        self.rpcs = RpcRoutes::build(&self.methods, &self.router, &mut left_out);
+        // Where a service has a descriptor set, those without one are worth a word.
+        let has_some = |method: &Method| {
+            let of_service = |other: &&Arc<Method>| Arc::ptr_eq(&other.service, &method.service);
+            self.methods
+                .iter()
+                .filter(of_service)
+                .filter_map(|other| other.rpc.as_ref())
+                .any(|rpc| !rpc.is_built_in)
+        };
+        let unknown = |method: &&Arc<Method>| method.rpc.is_none() && !method.is_options();
+        for method in self.methods.iter().filter(unknown).filter(|method| has_some(method)) {
+            let why = method.rpc_fault.clone().map_or(NoRpcRoute::NoDescriptor, NoRpcRoute::Fields);
+            left_out(method, why);
+        }
+        self.not_over_grpc = not_over_grpc;
     }
 
     fn expose(
@@ -213,6 +263,7 @@ impl Catalog {
                 operation: OperationMethod::of(&rpc.name),
                 unimplemented: rpc.unimplemented,
                 rpc: rpc.descriptor.clone(),
+                rpc_fault: rpc.descriptor_fault.clone(),
                 limits: settings.limits.of(&rpc.name, rpc.deadline),
                 place: rpc.place.clone(),
             });
@@ -239,6 +290,24 @@ impl Catalog {
         for http in &definition.closed {
             for binding in &http.bindings {
                 bind(binding, RouteTarget::Closed { rpc: http.selector.clone() });
+            }
+        }
+        let is_ruled = |name: &str| definition.rpcs.iter().any(|rpc| rpc.name == name);
+        let passed = settings.grpc.methods(self.methods.len(), &service, &settings.span.place(), is_ruled);
+        self.methods.extend(passed.into_iter().map(Arc::new));
+        // A backend may run an RPC for whatever comes on its path. So no http rule of another method takes that path.
+        for rpc in &definition.over_grpc {
+            let template = router::path_of(rpc).and_then(|path| Template::parse(&path).ok());
+            let span = definition.span.clone();
+            if let Some(template) = template {
+                let binding = HttpBinding {
+                    http_method: None,
+                    template,
+                    body: HttpBody::Whole,
+                    response_body: None,
+                    span,
+                };
+                bind(&binding, RouteTarget::Closed { rpc: rpc.clone() });
             }
         }
         let allow_cors = definition.allow_cors.as_ref();
@@ -303,6 +372,19 @@ impl Catalog {
         self.router.at(path)
     }
 
+    /// The exposed methods that cannot be called over gRPC, of services of which others can.
+    pub fn not_over_grpc(&self) -> &[NotOverGrpc] {
+        &self.not_over_grpc
+    }
+
+    /// Finds the method that a call over gRPC is of. `host` is in lower case, without port.
+    ///
+    /// # Errors
+    /// 404 where there is none.
+    pub fn route_rpc(&self, host: &str, path: &RequestPath) -> Result<Arc<Method>, Denial> {
+        self.rpcs.route(host, path)
+    }
+
     /// The descriptor sets that lack a type.
     pub fn incomplete_descriptors(&self) -> &[IncompleteDescriptors] {
         &self.incomplete
@@ -343,6 +425,7 @@ impl ExposureSettings {
             cors: None,
             protected_resource: None,
             limits: ServiceLimits::default(),
+            grpc: PassedRpcs::default(),
         };
         whole.map(exposed).collect()
     }

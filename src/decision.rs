@@ -3,7 +3,8 @@
 //! ```text
 //! Request ─► decide ─┬─► Permitted ─► hold(slots) ─► AwaitingBody ─► complete, pass ─► Admitted
 //!                    ├─► Refused
-//!                    └─► Unresolved ─► resume ─► one of the two above
+//!                    ├─► Unresolved ─► resume ─► one of the others
+//!                    └─► AwaitingMessage (gRPC) ─► resume ─► Permitted, Refused
 //! ```
 //!
 //! [`Admitted`] is the only value that may be forwarded, and only [`AwaitingBody`] makes one. What waits (for an issuer,
@@ -11,7 +12,10 @@
 //! never starts again.
 
 mod admitted;
+mod assumed;
 pub mod body;
+mod judged_messages;
+mod message;
 mod preflight;
 mod provider;
 mod settings;
@@ -23,6 +27,9 @@ mod trace;
 mod transcoding;
 
 pub use self::admitted::{Admitted, AwaitingBody, JudgedBody, Permitted};
+pub use self::assumed::decide_message_as;
+pub use self::judged_messages::JudgedMessages;
+pub use self::message::{AwaitingMessage, MessagePlan};
 pub use self::preflight::preflight;
 pub use self::stage_times::StageTimes;
 pub use self::stages::{Ruling, Unresolved, decide};

@@ -10,6 +10,7 @@
 //! The decision itself is [`crate::decision`]: pure, of a snapshot, a request and a time. What is here lives: the snapshot in
 //! force, waiting for issuers, the slots that requests hold, and the record that each of them leaves.
 
+mod body_source;
 mod cancels;
 pub mod event;
 mod exchange;
@@ -18,6 +19,7 @@ mod fields;
 mod forwarding;
 mod instruments;
 mod live;
+mod messages;
 mod of_methods;
 mod of_tokens;
 mod own;
@@ -37,6 +39,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tracing::Instrument;
 
+pub use self::body_source::BodySource;
 pub use self::cancels::moment;
 use self::event::Event;
 pub use self::exchange::{Arrival, Exchange, Phase};
@@ -48,13 +51,15 @@ pub use self::of_methods::{CODES, MethodInstruments, OTHER_CODE, ServiceInstrume
 pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED, RESOURCE_METADATA_PUBLISHED};
 pub use self::shadow::{LiveShadows, ShadowInstruments};
 pub use self::timing::Timing;
-use crate::admission::{Admission, AdmissionLimits, AdmissionStatus, PendingSlot};
+use crate::admission::{Admission, AdmissionLimits, AdmissionStatus, PendingSlot, Slots};
 use crate::audit::{Audit, LinePlace, Wanted};
 use crate::authn::{self, Lookup};
 use crate::cancels::Cancels;
 use crate::clock;
+pub use crate::decision::MessagePlan;
+pub use crate::decision::body::LARGE_BODY;
 use crate::decision::body::{BodyLimits, BodyPlan};
-use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
+use crate::decision::{self, Admitted, AwaitingBody, AwaitingMessage, Permitted, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
 use crate::metrics::Names;
 use crate::otlp::Spans;
@@ -134,29 +139,8 @@ pub enum Pending {
     Issuer(Unresolved),
     /// The body: [`AwaitingBody::complete`] or [`AwaitingBody::pass`].
     Body(AwaitingBody),
-}
-
-/// Where the body of a request comes from. A front end reads it in its protocol's way: it asks for it where the client
-/// waits to be asked (`100-continue`), within the deadline for bodies, and refuses what is not well framed.
-pub trait BodySource {
-    /// Policy allows the request: its connection is one that is used.
-    fn permitted(&mut self);
-
-    /// Reads the body to its end.
-    ///
-    /// # Errors
-    /// Where it cannot be read to its end or has more than `limit` bytes. `overflow` is the denial for the latter.
-    fn collect(
-        &mut self,
-        limit: u64,
-        overflow: impl Fn() -> Denial + Send + Sync,
-    ) -> impl Future<Output = Result<Bytes, Denial>> + Send;
-
-    /// Reads until it is known that the body is well begun; it is then passed on as it comes.
-    ///
-    /// # Errors
-    /// Where it is not.
-    fn begin(&mut self) -> impl Future<Output = Result<(), Denial>> + Send;
+    /// The first message of a gRPC call, for which slots are taken: [`Engine::go_on`].
+    Message(AwaitingMessage, Slots),
 }
 
 impl Engine {
@@ -345,22 +329,49 @@ impl Engine {
                 exchange.trace.times.pause();
                 return Decision::Refused(denial);
             }
+            Ruling::AwaitingMessage(awaiting) => {
+                exchange.trace.times.pause();
+                // The caller is known and has a scope. What it sends is held from here on, so its share bounds it.
+                return match self.take_slots(exchange) {
+                    Ok(slots) => Decision::Wait(Pending::Message(awaiting, slots)),
+                    Err(denial) => Decision::Refused(denial),
+                };
+            }
             Ruling::Permitted(permitted) => permitted,
         };
+        self.follow_permitted(exchange, permitted, None)
+    }
+
+    /// Takes the slots of a request, of its caller and of its address.
+    fn take_slots(&self, exchange: &Exchange) -> Result<Slots, Denial> {
+        let principal = exchange.trace.caller.as_ref().map(|caller| caller.principal.as_str());
+        let address = exchange.request.as_ref().and_then(|request| request.origin.address);
+        self.0.admission.take(address, principal)
+    }
+
+    /// Goes on with a request that is permitted, and with the slots that it holds already, if it does.
+    fn follow_permitted(
+        &self,
+        exchange: &mut Exchange,
+        permitted: Permitted,
+        held: Option<Slots>,
+    ) -> Decision {
         // Nothing goes upstream without a place for its line, where the operator wants no gap.
         match self.0.audit.reserve() {
             Ok(place) => exchange.line_place = place,
             Err(why) => return Decision::Refused(Denial::new(Reason::AuditUnavailable, why.to_string())),
         }
         // Slots come after the decision: a client that may call nothing takes no slot from those that may.
-        let principal = exchange.trace.caller.as_ref().map(|caller| caller.principal.as_str());
-        let address = exchange.request.as_ref().and_then(|request| request.origin.address);
-        let held = self.0.admission.take(address, principal);
+        let held = held.map_or_else(|| self.take_slots(exchange), Ok);
         let held = held.and_then(|slots| permitted.hold(slots, self.0.limits.body));
         exchange.trace.times.pause();
         match held {
             Err(denial) => Decision::Refused(denial),
             Ok(awaiting) if awaiting.plan() == BodyPlan::Nothing => match awaiting.complete(&Bytes::new()) {
+                Ok(admitted) => Decision::Admitted(admitted),
+                Err(denial) => Decision::Refused(denial),
+            },
+            Ok(awaiting) if awaiting.plan() == BodyPlan::Judged => match awaiting.go_on() {
                 Ok(admitted) => Decision::Admitted(admitted),
                 Err(denial) => Decision::Refused(denial),
             },
@@ -403,6 +414,9 @@ impl Engine {
                     body.permitted();
                     break admitted;
                 }
+                Decision::Wait(Pending::Message(awaiting, slots)) => {
+                    decision = self.take_message(exchange, awaiting, slots, body).await;
+                }
                 Decision::Wait(Pending::Body(awaiting)) => {
                     body.permitted();
                     break self.take_body(exchange, awaiting, body).await?;
@@ -424,7 +438,7 @@ impl Engine {
         let own = awaiting.method().limits.stream_timeout.filter(|_| awaiting.plan() == BodyPlan::Pass);
         exchange.body_until = Some(asked + own.unwrap_or(self.0.limits.body_timeout));
         let collected = match awaiting.plan() {
-            BodyPlan::Nothing => Ok(Some(Bytes::new())),
+            BodyPlan::Nothing | BodyPlan::Judged => Ok(Some(Bytes::new())),
             BodyPlan::Pass => body.begin().await.map(|()| None),
             BodyPlan::Collect { limit, .. } => {
                 body.collect(limit, || awaiting.overflow(limit)).await.map(Some)

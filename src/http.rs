@@ -19,6 +19,7 @@ mod proxies;
 pub mod query;
 pub mod request;
 mod request_line;
+mod rpc;
 pub(crate) mod settings;
 mod traced;
 mod version;
@@ -35,6 +36,7 @@ pub use self::proxies::{ClientOrigin, ConnectionPeer, HopField, Scheme, TrustedP
 pub use self::query::Query;
 pub use self::request::{Framing, Host, Peer, Request};
 pub use self::request_line::is_method;
+pub use self::rpc::RpcProtocol;
 pub use self::version::Version;
 use crate::bytewise;
 use crate::reason::{Denial, Reason};

@@ -28,6 +28,7 @@ pub mod listener;
 pub mod frontend;
 pub mod engine;
 pub mod decision;
+pub mod grpc;
 pub mod http;
 pub mod catalog;
 pub mod authn;

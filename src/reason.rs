@@ -192,6 +192,18 @@ reasons! {
     Misdirected = Request Regardless false, 421 "INVALID_ARGUMENT" "REQUEST_MISDIRECTED" OPGATE None "Request is for a host that this connection does not lead to.";
     /// A browser asks whether a page may send a request, and it may not.
     PreflightRefused = Request Regardless false, 403 "PERMISSION_DENIED" "PREFLIGHT_REFUSED" OPGATE None "The page may not send this request.";
+    /// A message of a gRPC request is malformed, or has two readings.
+    MessageRefused = Request Inconclusive true, 400 "INVALID_ARGUMENT" "GRPC_MESSAGE_REFUSED" OPGATE None "Request message is malformed.";
+    /// A gRPC message names no resource, or names it in a way that has more than one reading.
+    ResourceNameRefused = Request Inconclusive true, 400 "INVALID_ARGUMENT" "RESOURCE_NAME_REFUSED" OPGATE None "Request message does not name a resource.";
+    /// A message of a gRPC request is larger than the bound. Over gRPC: RESOURCE_EXHAUSTED.
+    MessageTooLarge = Request Inconclusive false, 413 "INVALID_ARGUMENT" "GRPC_MESSAGE_TOO_LARGE" OPGATE None "Request message is too large.";
+    /// The messages of a gRPC request are compressed with something else than gzip. Over gRPC: UNIMPLEMENTED.
+    MessageEncodingUnsupported = Request Inconclusive false, 415 "INVALID_ARGUMENT" "GRPC_ENCODING_UNSUPPORTED" OPGATE None "Request messages have an encoding that is not supported. Send them with gzip, or with none.";
+    /// The message of a gRPC request that names the resource did not arrive in time.
+    MessageTimeout = Request Inconclusive false, 408 "DEADLINE_EXCEEDED" "GRPC_MESSAGE_TIMEOUT" OPGATE None "Request message did not arrive in time.";
+    /// gRPC-Web, Connect, or gRPC over HTTP/1: the gate does not speak them.
+    RpcProtocolUnsupported = Route WithoutMethod false, 415 "INVALID_ARGUMENT" "RPC_PROTOCOL_UNSUPPORTED" OPGATE None "The protocol of the call is not supported. Use gRPC over HTTP/2, or HTTP with JSON.";
     /// No exposed method has this path.
     MethodNotFound = Route WithoutMethod true, 404 "NOT_FOUND" "METHOD_NOT_FOUND" OPGATE None "Method not found.";
     /// A discovery document or a batch, which the gate does not offer.
@@ -241,6 +253,8 @@ reasons! {
     Overloaded = Admission Inconclusive false, 503 "UNAVAILABLE" "GATE_OVERLOADED" OPGATE None "The service is currently unavailable.";
     /// There is no place for the request's audit line, and the operator wants no gap in the log.
     AuditUnavailable = Admission Inconclusive false, 503 "UNAVAILABLE" "AUDIT_LOG_UNAVAILABLE" OPGATE None "The service is currently unavailable.";
+    /// The backend of the service does not speak HTTP/2, which gRPC needs.
+    GrpcNotForwarded = Upstream Inconclusive false, 501 "UNIMPLEMENTED" "GRPC_NOT_FORWARDED" OPGATE None "The service takes no gRPC calls here.";
     /// No backend has the request: none could be reached, or it said that it has not begun.
     UpstreamUnavailable = Upstream Inconclusive false, 503 "UNAVAILABLE" "UPSTREAM_UNAVAILABLE" OPGATE None "The service is currently unavailable.";
     /// The backend has as many exchanges under way as it may have.
@@ -263,6 +277,20 @@ impl ReasonRow {
     /// The number of [`ReasonRow::code`] (google/rpc/code.proto), as `google.rpc.Status.code` holds it.
     pub fn code_number(&self) -> u8 {
         code_number(self.code)
+    }
+
+    /// The number of the code over gRPC. It is another one where gRPC's own libraries send another one, and clients look for that
+    /// (gRPC, "Status codes and their use"): a method that is not there, a message that is too large, an encoding that is not known.
+    pub fn grpc_code(&self) -> u8 {
+        code_number(match self.reason {
+            Reason::MethodNotFound
+            | Reason::NotOffered
+            | Reason::HttpMethodNotAllowed
+            | Reason::MessageEncodingUnsupported
+            | Reason::RpcProtocolUnsupported => "UNIMPLEMENTED",
+            Reason::MessageTooLarge | Reason::HeadTooLarge => "RESOURCE_EXHAUSTED",
+            _ => self.code,
+        })
     }
 }
 
@@ -328,7 +356,7 @@ mod tests {
             assert!(reason.entry().stage <= Stage::Implementation, "{reason:?}");
         }
         let expected = Reason::ALL.iter().filter(|reason| reason.entry().is_testable).count();
-        assert_eq!(expected, 12);
+        assert_eq!(expected, 14);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! asks for, and Google's own headers, so that a client library reads it like one of Google's.
 
 mod body;
+pub mod grpc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};

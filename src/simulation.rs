@@ -12,6 +12,7 @@ pub mod full_name;
 pub mod written;
 pub(crate) mod log_line;
 pub(crate) mod replay;
+mod rpc;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,10 +22,11 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+pub use self::rpc::NotACall;
 use crate::authn::{Authentication, Authenticator, UnconfirmedToken};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::decision::snapshot::Snapshot;
-use crate::decision::{Trace, stages};
+use crate::decision::{Trace, decide_message_as, stages};
 use crate::document::{nearest, some_of};
 use crate::http::{ConnectionPeer, Headers, Request, TrustedProxies};
 use crate::policy::{Attributes, Permit};
@@ -94,6 +96,15 @@ pub enum ScenarioCall {
         /// A host that tells apart services which share the method.
         host: Option<String>,
     },
+    /// Over gRPC: `google.longrunning.Operations/CancelOperation`.
+    Rpc {
+        /// The path, with or without its slash, or the full name.
+        rpc: String,
+        /// The message, in the JSON of protobuf.
+        message: Value,
+        /// A host that tells apart services which share the method.
+        host: Option<String>,
+    },
 }
 
 /// Why a scenario cannot be put to the gate.
@@ -114,6 +125,9 @@ pub enum ScenarioError {
         /// The text.
         resource: String,
     },
+    /// It is not a call over gRPC.
+    #[error(transparent)]
+    NotACall(#[from] NotACall),
     /// The full name of a resource begins with a service that is not exposed.
     #[error("no service `{service}` is exposed")]
     NoSuchService {
@@ -182,6 +196,19 @@ impl Scenario {
                 let identify = |method: &Method| self.caller(method, snapshot);
                 (stages::decide_call_as(Arc::new(call), identify, attributes, snapshot, &mut trace), None)
             }
+            ScenarioCall::Rpc { rpc, message, host } => {
+                let host = host.as_deref();
+                let (method, message) = rpc::message_of(rpc, message, host, &snapshot.catalog)?;
+                match self.rpc_request(&method, host) {
+                    Err(denial) => (Err(denial), None),
+                    Ok(request) => {
+                        let identify = |method: &Method| self.caller(method, snapshot);
+                        let decided =
+                            decide_message_as(&request, &message, identify, snapshot, self.time, &mut trace);
+                        (decided, Some(request))
+                    }
+                }
+            }
         };
         Ok(Simulated { decided, trace, request, time: self.time, origin: self.origin })
     }
@@ -220,6 +247,27 @@ impl Scenario {
         }
     }
 
+    /// The head of a call over gRPC.
+    fn rpc_request(&self, method: &Method, host: Option<&str>) -> Result<Request, Denial> {
+        let named = method.service.hosts.iter().find(|host| *host != "*").unwrap_or(&method.service.name);
+        let (interface, name) = method.name.rsplit_once('.').unwrap_or_default();
+        let mut headers = Headers::default();
+        let grpc = ::http::HeaderValue::from_static("application/grpc");
+        headers.push(::http::header::CONTENT_TYPE, grpc);
+        Request::from_http2(
+            ::http::Method::POST,
+            Some(host.unwrap_or(named)),
+            &format!("/{interface}/{name}"),
+            headers,
+            self.peer(),
+            &TrustedProxies::default(),
+        )
+    }
+
+    fn peer(&self) -> ConnectionPeer {
+        self.origin.map_or(ConnectionPeer::Unknown, |ip| SocketAddr::new(ip, 0).into())
+    }
+
     /// The request that a client would send, or the refusal to read it.
     fn request(
         &self,
@@ -229,7 +277,7 @@ impl Scenario {
         catalog: &Catalog,
     ) -> Result<Result<Request, Denial>, ScenarioError> {
         let on = |host: &str| {
-            let peer = self.origin.map_or(ConnectionPeer::Unknown, |ip| SocketAddr::new(ip, 0).into());
+            let peer = self.peer();
             Request::from_http2(
                 http_method.clone(),
                 Some(host),
@@ -332,6 +380,13 @@ impl ScenarioError {
                     Some(near) => format!("did you mean `//{near}/…`?"),
                     None => format!("services are {}", some_of(known.iter().map(String::as_str))),
                 }
+            }
+            Self::NotACall(NotACall::NotCallable(reason)) => reason.help(say_host),
+            Self::NotACall(NotACall::NotOverGrpc { .. }) => {
+                "give its proto to the descriptor set of the service, or ask for it by `method` and `resource`".to_owned()
+            }
+            Self::NotACall(NotACall::NotAMessage(_)) => {
+                "write the request message in the JSON of protobuf: `{\"name\": \"projects/…\"}`".to_owned()
             }
             Self::NoIssuer => {
                 "name one with `--config`, or name the caller by `principal` instead".to_owned()

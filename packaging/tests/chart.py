@@ -157,13 +157,16 @@ def serve(program, given, directory):
     secret = {"keys.jwks.json": issuer.jwks()}
     port, admin, explain, backend = (free_port() for _ in range(4))
     given = json.loads(json.dumps(given))
-    given["config"]["listeners"] = [{"address": f"127.0.0.1:{port}"}]
-    given["config"]["admin"] = {"address": f"127.0.0.1:{admin}", "explain": {"address": f"127.0.0.1:{explain}"}}
+    given["config"]["listeners"] = [{"address": f"0.0.0.0:{port}"}]
+    given["service"] = {"targetPort": port}
+    given["config"]["admin"] = {"address": f"0.0.0.0:{admin}", "explain": {"address": f"127.0.0.1:{explain}"}}
     given["config"]["upstreams"] = {"api": {"endpoints": [f"127.0.0.1:{backend}"]}}
     documents = render(given)
     mount(documents, secret, mounted)
     container = documents["Deployment", "gate-opgate"]["spec"]["template"]["spec"]["containers"][0]
     arguments = [argument.replace("/etc/opgate", str(mounted)) for argument in container["args"]]
+    ports = {found["name"]: found["containerPort"] for found in container["ports"]}
+    assert ports == {"http": port, "admin": admin}, ports
     run(program, "check", *arguments[1:])
     run(program, "test", mounted / "policies")
     answering = subprocess.Popen([sys.executable, "-c", (
@@ -181,10 +184,9 @@ def serve(program, given, directory):
         # The policy without bob's binding.
         path = "allow/projects/demo.yaml"
         given["policies"][path] = given["policies"][path].replace("user:bob@example.com", "user:eve@example.com")
-        given["policies"].pop("tests/api.yaml")
         changed = render(given)
-        sums = [found["Deployment", "gate-opgate"]["spec"]["template"]["metadata"]["annotations"] for found in (documents, changed)]
-        assert sums[0] == sums[1], "a change of policy restarts the gates"
+        pods = [found["Deployment", "gate-opgate"]["spec"]["template"] for found in (documents, changed)]
+        assert pods[0] == pods[1], "a change of policy restarts the gates"
         mount(changed, secret, mounted)
         until("bob is denied", lambda: status(port, call, issuer.tokens["bob"]) == 403)
         gate.terminate()
@@ -237,6 +239,20 @@ def main():
         volume = {**given, "policies": None, "policiesVolume": {"persistentVolumeClaim": {"claimName": "policies"}}}
         config = yaml.safe_load(render(volume)["ConfigMap", "gate-opgate"]["data"]["opgate.yaml"])
         assert config["policy"]["directory"] == "/var/lib/opgate/policies"
+
+        # Blanks and comments at the beginning of a file, and at its end, are the file's own.
+        odd = {"groups.yaml": "   # Nothing.\n\na@example.com: []\n \n", "allow/projects/p.yaml": "\n\n{}"}
+        found = render({**given, "policies": odd})["ConfigMap", "gate-opgate-policies"]["data"]
+        assert sorted(found.values()) == sorted(odd.values()), found
+
+        def config(**more):
+            return {**given, "config": {**given["config"], **more}}
+
+        assert render(config(limits={"drain_delay": "9000ms"}))
+        refused(config(limits={"drain_delay": "10s"}), "terminationGracePeriodSeconds has to be more than 45")
+        refused(config(limits={"grace_period": "1m"}), "terminationGracePeriodSeconds has to be more than 65")
+        refused(config(listeners=[{"address": "unix:/tmp/gate.sock"}, {"address": "[::]:8081"}]), "no listener")
+        refused(config(admin={"address": "127.0.0.1:9901"}), "the kubelet asks from outside the pod")
 
         refused({**given, "policies": {}}, "give the policy tree")
         refused({**given, "policiesVolume": {"emptyDir": {}}}, "not both")

@@ -40,11 +40,20 @@ struct ExplainRequest {
     request: Option<RequestLine>,
     method: Option<String>,
     resource: Option<String>,
+    grpc: Option<RpcLine>,
     host: Option<String>,
     time: Option<String>,
     ip: Option<String>,
     #[serde(default)]
     all: bool,
+}
+
+/// A call over gRPC.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RpcLine {
+    method: String,
+    message: serde_json::Value,
 }
 
 #[derive(Deserialize)]
@@ -187,6 +196,13 @@ async fn explained(
     explained.await.unwrap_or_else(|| Err(AdminRefusal::broke_off()))
 }
 
+fn says_nothing() -> AdminRefusal {
+    AdminRefusal::new(
+        "the question does not say what is called, or says it twice",
+        "send `request`, with the host in it if need be, or `method` and `resource`, or `grpc` with method and message",
+    )
+}
+
 fn question(body: ExplainRequest) -> Result<Scenario, AdminRefusal> {
     let origin = body.ip.as_deref().map(written::address).transpose()?;
     let time = body.time.as_deref().map(written::time).transpose()?;
@@ -208,18 +224,20 @@ fn question(body: ExplainRequest) -> Result<Scenario, AdminRefusal> {
         }
     };
     let what = match (body.request, body.method, body.resource, body.host) {
+        (None, None, None, host) => match body.grpc {
+            Some(RpcLine { method: rpc, message }) => {
+                ScenarioCall::Rpc { rpc, message, host: host.map(|host| host.to_ascii_lowercase()) }
+            }
+            None => return Err(says_nothing()),
+        },
+        _ if body.grpc.is_some() => return Err(says_nothing()),
         (Some(RequestLine { method, path, host }), None, None, None) => {
             written::request(&method, &path, host.as_deref())?
         }
         (None, Some(method), Some(resource), host) => {
             ScenarioCall::Method { method, resource, host: host.map(|host| host.to_ascii_lowercase()) }
         }
-        _ => {
-            return Err(AdminRefusal::new(
-                "the question does not say what is called, or says it twice",
-                "send `request`, with the host in it if need be, or `method` and `resource`",
-            ));
-        }
+        _ => return Err(says_nothing()),
     };
     Ok(Scenario { who, scopes: body.scopes, what, time: time.unwrap_or_else(clock::now), origin })
 }

@@ -202,6 +202,7 @@ fn write_decision(json: &mut JsonWriter<'_>, decision: &Decision<'_>) {
     if let Some(upstream) = &decision.upstream {
         write_upstream(json, upstream);
     }
+    put_short(json, ",\"fe\":", decision.frontend);
     put_short(json, ",\"cr\":", decision.client_request_id);
     put_short(json, ",\"ct\":", decision.client_traceparent.as_deref());
 }

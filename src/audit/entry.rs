@@ -111,6 +111,8 @@ pub enum Protocol {
     H2,
     /// HTTP/2 without TLS.
     H2c,
+    /// gRPC, over HTTP/2.
+    Grpc,
 }
 
 impl Protocol {
@@ -119,7 +121,7 @@ impl Protocol {
         match self {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
-            Self::H2 | Self::H2c => "HTTP/2",
+            Self::H2 | Self::H2c | Self::Grpc => "HTTP/2",
         }
     }
 
@@ -130,11 +132,14 @@ impl Protocol {
             Self::Http11 => "http/1.1",
             Self::H2 => "h2",
             Self::H2c => "h2c",
+            Self::Grpc => "grpc",
         }
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        [Self::Http10, Self::Http11, Self::H2, Self::H2c].into_iter().find(|known| known.as_str() == text)
+        [Self::Http10, Self::Http11, Self::H2, Self::H2c, Self::Grpc]
+            .into_iter()
+            .find(|known| known.as_str() == text)
     }
 }
 
@@ -263,6 +268,8 @@ pub struct Decision<'e> {
     pub confirmation: Option<Confirmation<'e>>,
     /// The backend that was used.
     pub upstream: Option<UpstreamCall<'e>>,
+    /// What was asked, where that is not the gate's own way: `ext_authz`, `forward_auth` or `authzen`.
+    pub frontend: Option<&'e str>,
     /// The client's own id of its request (`x-request-id`).
     pub client_request_id: Option<&'e str>,
     /// The client's own `traceparent`.

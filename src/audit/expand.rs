@@ -75,6 +75,7 @@ struct CompactLine {
     cc: Option<Certificate>,
     cf: Option<Key>,
     u: Option<(Text, SocketAddr, u64)>,
+    fe: Option<Text>,
     cr: Option<Text>,
     ct: Option<Text>,
     cancel: Option<Cancel>,
@@ -298,6 +299,7 @@ impl CompactLine {
                 endpoint: *endpoint,
                 latency: Duration::from_micros(*latency),
             }),
+            frontend: self.fe.as_deref(),
             client_request_id: self.cr.as_deref(),
             client_traceparent: self.ct.as_deref().map(Cow::Borrowed),
         })))

@@ -232,6 +232,7 @@ fn write_decision(json: &mut JsonWriter<'_>, decision: &Decision<'_>) {
     if let Some(upstream) = &decision.upstream {
         write_upstream(json, upstream);
     }
+    put_short(json, ",\"frontend\":", decision.frontend);
     put_short(json, ",\"clientRequestId\":", decision.client_request_id);
     put_short(json, ",\"clientTraceparent\":", decision.client_traceparent.as_deref());
 }

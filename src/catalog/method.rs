@@ -44,6 +44,8 @@ pub struct Method {
     pub unimplemented: bool,
     /// Its messages, where a descriptor is known.
     pub rpc: Option<RpcDescriptor>,
+    /// Why its messages do not name the resource, where a descriptor is known.
+    pub rpc_fault: Option<String>,
     /// What one call of it may take.
     pub limits: MethodLimits,
     /// Where its iam rule is written.

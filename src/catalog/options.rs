@@ -41,6 +41,7 @@ pub(super) fn method(index: usize, service: Arc<Exposure>, limits: MethodLimits,
         operation: None,
         unimplemented: false,
         rpc: None,
+        rpc_fault: None,
         limits,
         place: span.place(),
     }

@@ -14,7 +14,7 @@ use super::method::{BodyRule, PermissionRule, PermissionType, TokenRequirement};
 use super::resource::ResourceTemplate;
 use super::rpc::RpcDescriptor;
 use super::service::{HttpBinding, HttpBody, HttpRule, Service, is_service_name};
-use crate::diagnostic::{Place, Report, Span};
+use crate::diagnostic::{Place, Report, Source, Span};
 use crate::document::nearest;
 
 /// A service that can be exposed, on any number of hosts.
@@ -29,6 +29,10 @@ pub(super) struct Definition {
     pub(super) closed: Vec<HttpRule>,
     /// The APIs that no http rule is for.
     pub(super) undescribed: Vec<(String, Place)>,
+    /// The full names of the RPCs that its backend may serve over gRPC, whether or not an iam rule exposes them.
+    pub(super) over_grpc: Vec<String>,
+    /// The service file as a whole.
+    pub(super) span: Span,
     /// Why the descriptor set describes no messages, if it does not.
     pub(super) incomplete: Option<String>,
     /// Where the service file says that its backends answer OPTIONS.
@@ -54,6 +58,8 @@ pub(super) struct Rpc {
     pub(super) bindings: Vec<(HttpBinding, BodyRule)>,
     /// Its messages, where a descriptor is known.
     pub(super) descriptor: Option<RpcDescriptor>,
+    /// Why they do not name the resource.
+    pub(super) descriptor_fault: Option<String>,
 }
 
 /// Joins the two files. `service_path` is the service file's, for messages.
@@ -65,21 +71,36 @@ pub(super) fn resolve(
     report: &mut Report,
 ) -> Option<Definition> {
     let name = name_of(&service, &iam, report)?;
-    let rpcs = iam
+    let rpcs: Vec<Rpc> = iam
         .rules
         .iter()
         .filter_map(|rule| {
-            let http = http_rule_of(rule, &service, service_path, report)?;
+            let found = known.find(&rule.selector).filter(|_| lists(&service, &rule.selector));
+            // Without an http rule, it is called over gRPC alone.
+            let without =
+                HttpRule { selector: rule.selector.clone(), span: rule.span.clone(), bindings: Vec::new() };
+            let of_file = service.rules.iter().find(|http| http.selector == rule.selector);
+            let http = match (of_file, &found) {
+                (Some(http), _) => http,
+                (None, Some(_)) => &without,
+                (None, None) => {
+                    report_no_rule(rule, &service, service_path, report);
+                    return None;
+                }
+            };
             let joined = join(rule, http, &name, &service, service_path, report)?;
-            Some(Rpc { descriptor: known.find(&joined.name), ..joined })
+            with_messages(joined, found, rule, report)
         })
         .collect();
+    let is_listed = |rpc: &String| lists(&service, rpc);
     let is_closed = |http: &&HttpRule| iam.rules.iter().all(|rule| rule.selector != http.selector);
     let closed = service.rules.iter().filter(is_closed).cloned().collect();
     let is_of =
         |selector: &str, api: &str| selector.strip_prefix(api).is_some_and(|rest| rest.starts_with('.'));
     let is_described = |api: &str| service.rules.iter().any(|rule| is_of(&rule.selector, api));
     let undescribed = service.apis.iter().filter(|(api, _)| !is_described(api)).cloned().collect();
+    let exposed = rpcs.iter().filter(|rpc| rpc.descriptor.is_some()).map(|rpc| rpc.name.clone());
+    let over_grpc = known.own().filter(|rpc| is_listed(rpc)).chain(exposed).collect();
     let mut hosts: Vec<String> = Vec::new();
     for host in [name.clone()].into_iter().chain(service.endpoints) {
         if !hosts.contains(&host) {
@@ -87,9 +108,21 @@ pub(super) fn resolve(
         }
     }
     let allow_cors = service.allow_cors;
+    let span = Span { source: Source::new(service_path, ""), range: 0..0 };
     let incomplete = known.incomplete().map(str::to_owned);
     let error_domain = iam.error_domain;
-    Some(Definition { name, hosts, error_domain, rpcs, closed, undescribed, incomplete, allow_cors })
+    Some(Definition {
+        name,
+        hosts,
+        error_domain,
+        rpcs,
+        closed,
+        undescribed,
+        over_grpc,
+        span,
+        incomplete,
+        allow_cors,
+    })
 }
 
 /// The service's name. Both files say it, or the iam file alone: those of grpc-gateway have none.
@@ -120,24 +153,43 @@ fn name_of(service: &Service, iam: &IamFile, report: &mut Report) -> Option<Stri
     }
 }
 
-fn http_rule_of<'s>(
-    rule: &IamRule,
-    service: &'s Service,
-    service_path: &Path,
-    report: &mut Report,
-) -> Option<&'s HttpRule> {
-    let found = service.rules.iter().find(|http| http.selector == rule.selector);
-    if found.is_none() {
-        let file = service_path.display();
-        let diagnostic =
-            report.error(&rule.span, format!("no http rule in {file} has the selector `{}`", rule.selector));
-        match nearest(&rule.selector, service.rules.iter().map(|http| http.selector.as_str())) {
-            Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
-            None => diagnostic
-                .help("write the full name of an RPC that has an http rule there; there are no wildcards"),
-        };
+fn report_no_rule(rule: &IamRule, service: &Service, service_path: &Path, report: &mut Report) {
+    let file = service_path.display();
+    let diagnostic =
+        report.error(&rule.span, format!("no http rule in {file} has the selector `{}`", rule.selector));
+    match nearest(&rule.selector, service.rules.iter().map(|http| http.selector.as_str())) {
+        Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
+        None => diagnostic
+            .help("write the full name of an RPC that has an http rule there; there are no wildcards"),
+    };
+}
+
+/// Whether an RPC is of an API that the service has. Without `apis`, it has every API that a rule is for.
+fn lists(service: &Service, rpc: &str) -> bool {
+    let api = rpc.rsplit_once('.').map_or("", |(api, _)| api);
+    service.apis.is_empty() || service.apis.iter().any(|(listed, _)| listed == api)
+}
+
+/// The RPC with its messages, which have to name the resource as the iam rule says. An RPC that has http rules goes without them
+/// else.
+fn with_messages(rpc: Rpc, found: Option<RpcDescriptor>, rule: &IamRule, report: &mut Report) -> Option<Rpc> {
+    let Some(found) = found else { return Some(rpc) };
+    let found = found.bound(rpc.bindings.iter().map(|(binding, _)| binding));
+    if rpc.permission == PermissionRule::None {
+        return Some(Rpc { descriptor: Some(found), ..rpc });
     }
-    found
+    match found.naming(&rpc.resource, rpc.bindings.iter().map(|(binding, _)| binding)) {
+        Ok(found) => Some(Rpc { descriptor: Some(found), ..rpc }),
+        Err(fault) if rpc.bindings.is_empty() => {
+            let span = rule.resource.as_ref().map_or(&rule.span, |(_, span)| span);
+            report.error(span, format!("`{}` has no http rule, and {fault}", rpc.name)).help(
+                "write which fields of the request message name the resource, as in `resource: name` or `resource: \
+                 projects/{project}/jobs/{job}`",
+            );
+            None
+        }
+        Err(fault) => Some(Rpc { descriptor_fault: Some(fault.to_string()), ..rpc }),
+    }
 }
 
 fn join(
@@ -170,6 +222,7 @@ fn join(
         place: rule.span.place(),
         bindings,
         descriptor: None,
+        descriptor_fault: None,
     })
 }
 

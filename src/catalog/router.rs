@@ -19,6 +19,7 @@
 
 mod overlap;
 mod route;
+mod rpcs;
 mod trie;
 
 use std::collections::{BTreeSet, HashSet};
@@ -27,6 +28,8 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 pub use self::route::{Route, RouteTarget, WrittenRoute};
+pub use self::rpcs::NoRpcRoute;
+pub(super) use self::rpcs::{RpcRoutes, path_of};
 use self::trie::Trie;
 use super::method::Call;
 use super::options::OPTIONS_METHOD;

@@ -9,7 +9,9 @@ use self::request_headers::request_headers;
 use super::Forwarding;
 use super::cors::CorsPolicy;
 use super::limits::ServiceLimits;
+use super::passed::PassedRpcs;
 use crate::diagnostic::{Report, Span};
+use crate::document::scalar::{choice, set};
 use crate::document::{Node, Spelling, nearest};
 use crate::http::settings::hosts;
 
@@ -32,6 +34,8 @@ pub struct ExposureSettings {
     pub protected_resource: Option<String>,
     /// What its calls may take.
     pub limits: ServiceLimits,
+    /// What gRPC calls pass beside those of its methods.
+    pub grpc: PassedRpcs,
     /// Where the config says so.
     pub span: Span,
 }
@@ -97,6 +101,7 @@ pub(crate) fn services(
             .optional("protected_resource")
             .and_then(|node| protected_resource::protected_resource(node, report));
         let limits = fields.optional("limits").map(|node| limits::limits(node, report)).unwrap_or_default();
+        let grpc = fields.optional("grpc").map(|node| passed_rpcs(node, report)).unwrap_or_default();
         // Read apart, with the policies that are asked beside the one in force.
         fields.ignore(&["shadow"]);
         fields.finish(report);
@@ -110,11 +115,23 @@ pub(crate) fn services(
                 cors,
                 protected_resource,
                 limits,
+                grpc,
                 span: key.span.clone(),
             });
         }
     }
     services
+}
+
+fn passed_rpcs(node: &Node, report: &mut Report) -> PassedRpcs {
+    let mut passed = PassedRpcs::default();
+    let Some(mut fields) = node.fields("`grpc`", Spelling::Exact, report) else { return passed };
+    let passes =
+        |node: &Node, report: &mut Report| choice(node, &[("refuse", false), ("pass", true)], report);
+    set(&mut fields, "health", &mut passed.health, passes, report);
+    set(&mut fields, "reflection", &mut passed.reflection, passes, report);
+    fields.finish(report);
+    passed
 }
 
 fn service_hosts(node: &Node, report: &mut Report) -> Vec<String> {

@@ -49,6 +49,7 @@ fn exposure(id: &str, hosts: Option<&[&str]>) -> ExposureSettings {
         forwarding: Forwarding { authorization: true, ..Forwarding::default() },
         cors: None,
         protected_resource: None,
+        grpc: crate::catalog::PassedRpcs::default(),
         limits: crate::catalog::ServiceLimits::default(),
         span,
     }

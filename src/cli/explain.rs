@@ -51,7 +51,7 @@ pub struct ExplainArgs {
 
     /// The HTTP method of a request, with its TARGET
     #[arg(value_name = "HTTP_METHOD", requires_all = ["target", "tree"],
-        required_unless_present_any = ["method", "request_id"])]
+        required_unless_present_any = ["method", "grpc", "request_id"])]
     http_method: Option<String>,
     /// What is requested: a path like `/v1/projects/…:cancel`, or a whole URL
     target: Option<String>,
@@ -61,6 +61,12 @@ pub struct ExplainArgs {
     /// What it is called on: `projects/…`, or as denials print it, `//SERVICE/projects/…`
     #[arg(long, value_name = "NAME", requires = "method")]
     resource: Option<String>,
+    /// What is called over gRPC, `package.Service/Method`, instead of a request
+    #[arg(long, value_name = "RPC", requires_all = ["message", "tree"], conflicts_with_all = ["http_method", "method"])]
+    grpc: Option<String>,
+    /// The request message of `--grpc`, in the JSON of protobuf
+    #[arg(long, value_name = "JSON", requires = "grpc", value_parser = message)]
+    message: Option<Value>,
     /// The host that is asked, where several have the path or the method
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
@@ -75,7 +81,7 @@ pub struct ExplainArgs {
     /// A request that was decided, instead of a question: the `x-request-id` of its answer. A running gate is asked for
     /// it, or an audit log is searched
     #[arg(long, visible_alias = "id", value_name = "ID", conflicts_with_all =
-        ["principal", "claims", "token", "scopes", "http_method", "method", "host", "time", "ip"])]
+        ["principal", "claims", "token", "scopes", "http_method", "method", "grpc", "host", "time", "ip"])]
     request_id: Option<String>,
     /// The audit log that has the request; `-` is standard input. Without one, a running gate is asked
     #[arg(long, value_name = "FILE", requires_all = ["request_id", "tree"])]
@@ -177,6 +183,10 @@ impl ExplainArgs {
 
     fn what(&self) -> Result<ScenarioCall, Problem> {
         let host = self.host.as_deref();
+        if let (Some(rpc), Some(message)) = (&self.grpc, &self.message) {
+            let host = host.map(str::to_ascii_lowercase);
+            return Ok(ScenarioCall::Rpc { rpc: rpc.clone(), message: message.clone(), host });
+        }
         match (&self.http_method, &self.target, &self.method, &self.resource) {
             (Some(method), Some(target), ..) => Ok(written::request(method, target, host)?),
             (_, _, Some(method), Some(resource)) => Ok(ScenarioCall::Method {
@@ -186,7 +196,7 @@ impl ExplainArgs {
             }),
             _ => Err(Problem::new(
                 "the question does not say what is called",
-                "write `POST /v1/…`, or `--method RPC --resource NAME`",
+                "write `POST /v1/…`, or `--method RPC --resource NAME`, or `--grpc RPC --message JSON`",
             )),
         }
     }
@@ -200,6 +210,10 @@ impl ExplainArgs {
             ScenarioCaller::Principal { .. } | ScenarioCaller::Anonymous => self.tree.load(report),
         }
     }
+}
+
+fn message(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("this is not JSON: {error}"))
 }
 
 /// A file's text; `-` is standard input. Bounded by the longest token or claims.

@@ -79,7 +79,7 @@ fn id_of(service: &str) -> Option<&str> {
 
 /// Writes every file, or none where one of them is there already.
 fn write_all(files: &[(PathBuf, String)], report: &mut Report) -> bool {
-    for (path, _) in files.iter().filter(|(path, _)| path.exists()) {
+    for (path, _) in files.iter().filter(|(path, _)| path.symlink_metadata().is_ok()) {
         report
             .file_error(path, "the file is there already")
             .help("choose another directory, or another `--service`; `opgate init` replaces nothing");
@@ -87,22 +87,38 @@ fn write_all(files: &[(PathBuf, String)], report: &mut Report) -> bool {
     if report.is_fatal() {
         return false;
     }
+    let mut made = Vec::new();
     for (path, text) in files {
-        if let Err(error) = write_new(path, text) {
+        if let Err(error) = write_new(path, text, &mut made) {
             report.file_error(path, format!("cannot be written: {error}")).help("choose another directory");
+            remove(&made, report);
             return false;
         }
     }
     true
 }
 
-/// Writes a file that is not there, and makes its directory.
-fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
+/// Writes a file that is not there, and makes its directory. What is made is added to `made`.
+fn write_new(path: &Path, text: &str, made: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let folders = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    let missing: Vec<&Path> = folders.take_while(|folder| folder.symlink_metadata().is_err()).collect();
+    for folder in missing.into_iter().rev() {
+        std::fs::create_dir(folder)?;
+        made.push(folder.to_owned());
     }
     let mut file = std::fs::File::create_new(path)?;
+    made.push(path.to_owned());
     std::io::Write::write_all(&mut file, text.as_bytes())
+}
+
+/// Removes what was made, the last first.
+fn remove(made: &[PathBuf], report: &mut Report) {
+    for path in made.iter().rev() {
+        let removed = if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
+        if let Err(error) = removed {
+            report.file_error(path, format!("cannot be removed: {error}")).help("remove it by hand");
+        }
+    }
 }
 
 /// What was written, and what to do next.

@@ -79,7 +79,13 @@ pub fn check_published(config: &Config, catalog: &Catalog, report: &mut Report) 
 
 /// Reports where a listener's health path is a path of a method: the method would answer the probes of balancers.
 pub fn check_health_paths(config: &Config, catalog: &Catalog, report: &mut Report) {
+    let published = config.assertion.as_ref().and_then(|assertion| assertion.jwks_path.as_ref());
     for (path, span) in config.listeners.iter().filter_map(|listener| listener.health_path.as_ref()) {
+        if published.is_some_and(|(published, _)| published == path) {
+            report
+                .error(span, format!("`{}` is also `assertion.jwks_path`", path.as_str()))
+                .help("backends read keys there: choose another path");
+        }
         for method in catalog.at(path) {
             report
                 .error(span, format!("`{}` is also a path of {method}", path.as_str()))

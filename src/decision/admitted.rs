@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::body::{self, BodyLimits, BodyPlan, form};
+use super::judged_messages::JudgedMessages;
 use super::transcoding::TranscodedCall;
 use crate::admission::Slots;
 use crate::catalog::Method;
@@ -20,12 +21,19 @@ use crate::reason::{Denial, Reason};
 pub struct Permitted {
     request: Arc<Request>,
     permit: Permit,
+    /// Of a gRPC call: they are judged already.
+    messages: Option<JudgedMessages>,
 }
 
 impl Permitted {
     /// Only a decision makes one.
     pub(super) fn new(request: Arc<Request>, permit: Permit) -> Self {
-        Self { request, permit }
+        Self { request, permit, messages: None }
+    }
+
+    /// A gRPC call whose first message was judged.
+    pub(super) fn with_messages(request: Arc<Request>, permit: Permit, messages: JudgedMessages) -> Self {
+        Self { request, permit, messages: Some(messages) }
     }
 
     /// The proof.
@@ -38,7 +46,10 @@ impl Permitted {
     /// # Errors
     /// Where the head announces a body that the method does not take, or there is no room for a large one.
     pub fn hold(self, mut slots: Slots, limits: BodyLimits) -> Result<AwaitingBody, Denial> {
-        let plan = body::plan(&self.request, self.permit.call(), limits)?;
+        let plan = match &self.messages {
+            Some(_) => BodyPlan::Judged,
+            None => body::plan(&self.request, self.permit.call(), limits)?,
+        };
         let held = plan.held(&self.request);
         if held > body::LARGE_BODY {
             slots.hold(held)?;
@@ -89,7 +100,7 @@ impl AwaitingBody {
     /// # Errors
     /// 400 where the body says anything that the path does not; 413 where it is too long.
     pub fn complete(mut self, collected: &Bytes) -> Result<Admitted, Denial> {
-        let Permitted { request, permit } = &mut self.permitted;
+        let Permitted { request, permit, .. } = &mut self.permitted;
         let call = permit.call();
         let held = match self.plan {
             BodyPlan::Nothing if collected.is_empty() => Bytes::new(),
@@ -103,11 +114,11 @@ impl AwaitingBody {
             BodyPlan::Collect { limit, coding, is_typed } => {
                 body::settle(collected, coding, is_typed, call, limit)?
             }
-            BodyPlan::Nothing | BodyPlan::Pass => {
+            BodyPlan::Nothing | BodyPlan::Pass | BodyPlan::Judged => {
                 return Err(Denial::new(Reason::Internal, "a body was read that was not asked for"));
             }
         };
-        let Permitted { request, permit } = &self.permitted;
+        let Permitted { request, permit, .. } = &self.permitted;
         let body = match &permit.call().transcoding {
             None => JudgedBody::Held(held),
             Some(method) => {
@@ -129,14 +140,25 @@ impl AwaitingBody {
                 Err(Denial::new(Reason::Internal, "a body would have passed that is to be transcoded"))
             }
             BodyPlan::Pass => Ok(self.admitted(JudgedBody::Passed)),
-            BodyPlan::Nothing | BodyPlan::Collect { .. } => {
+            BodyPlan::Nothing | BodyPlan::Collect { .. } | BodyPlan::Judged => {
                 Err(Denial::new(Reason::Internal, "a body would have passed that is to be judged"))
             }
         }
     }
 
+    /// Goes on with the messages of a gRPC call, which are judged.
+    ///
+    /// # Errors
+    /// Where it is not one.
+    pub fn go_on(mut self) -> Result<Admitted, Denial> {
+        match self.permitted.messages.take() {
+            Some(messages) => Ok(self.admitted(JudgedBody::Messages(Box::new(messages)))),
+            None => Err(Denial::new(Reason::Internal, "a body would have passed that is to be judged")),
+        }
+    }
+
     fn admitted(self, body: JudgedBody) -> Admitted {
-        let Self { permitted: Permitted { request, permit }, slots, .. } = self;
+        let Self { permitted: Permitted { request, permit, .. }, slots, .. } = self;
         Admitted { request, permit, body, slots }
     }
 }
@@ -150,6 +172,8 @@ pub enum JudgedBody {
     Transcoded(Box<TranscodedCall>),
     /// The client's bytes are sent as they come, up to [`BodyLimits::stream`].
     Passed,
+    /// The messages of a gRPC call.
+    Messages(Box<JudgedMessages>),
 }
 
 /// What goes upstream, and nothing else can: a request, the permit that was given for it, the body that was judged with

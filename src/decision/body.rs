@@ -50,7 +50,7 @@ impl Default for BodyLimits {
 /// Most bytes that the operator may let a body have that is held whole.
 pub const MAX_HELD_BODY: u64 = MAX_MESSAGE_BYTES;
 /// A body of more bytes is judged off the threads that serve connections, and held within `limits.held_bytes`.
-pub(crate) const LARGE_BODY: u64 = 64 * 1024;
+pub const LARGE_BODY: u64 = 64 * 1024;
 /// Most bytes of an `empty_message` body: a name of 8 KiB in which every byte is escaped, and a margin.
 const EMPTY_MESSAGE_BYTES: u64 = 50 * 1024;
 
@@ -76,13 +76,15 @@ pub enum BodyPlan {
     },
     /// Forward as it comes, up to [`BodyLimits::stream`] bytes.
     Pass,
+    /// Messages of a gRPC call, which were judged before.
+    Judged,
 }
 
 impl BodyPlan {
     /// How many bytes the body may take in memory, as far as its head tells.
     pub fn held(self, request: &Request) -> u64 {
         match (self, request.framing) {
-            (Self::Nothing | Self::Pass, _) => 0,
+            (Self::Nothing | Self::Pass | Self::Judged, _) => 0,
             (
                 Self::Collect { coding: ContentCoding::Identity, .. },
                 Framing::Length(length) | Framing::Stream(Some(length)),

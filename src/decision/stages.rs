@@ -17,13 +17,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::admitted::Permitted;
+use super::message::AwaitingMessage;
 use super::provider;
 use super::stage_times::StageTimes;
 use super::trace::Trace;
 use crate::authn::{Authentication, Evidence, PendingToken, UnconfirmedToken};
+use bytes::Bytes;
+
 use crate::catalog::{Call, Method};
 use crate::decision::snapshot::Snapshot;
-use crate::http::{Request, query};
+use crate::grpc::{MessageEncoding, timeout};
+use crate::http::{Request, RpcProtocol, malformed, query};
 use crate::policy::{Attributes, Permit};
 use crate::principal::Caller;
 use crate::reason::{DecisionStage, Denial, Reason, Stage};
@@ -37,6 +41,8 @@ pub enum Ruling {
     Refused(Denial),
     /// Its issuer has to be asked first.
     Unresolved(Unresolved),
+    /// It is a gRPC call, and its first message has to be read.
+    AwaitingMessage(AwaitingMessage),
 }
 
 impl Ruling {
@@ -77,11 +83,32 @@ impl AwaitingToken {
         let identified = token
             .and_then(|token| snapshot.authn.confirm(token, &evidence(&request), now))
             .map_err(|denial| about(&call.method, denial));
-        let ruled = identified.and_then(|caller| {
-            let attributes = attributes(&request, &call, now);
-            authorize(call, Some(caller), attributes, snapshot, trace)
-        });
-        Ruling::of(request, ruled)
+        match identified {
+            Ok(caller) => rule(request, call, Some(caller), now, snapshot, trace),
+            Err(denial) => Ruling::Refused(denial),
+        }
+    }
+}
+
+impl AwaitingMessage {
+    /// Goes on with what was read: one message or, of a method that takes several, the first one and what came with it. `limit`
+    /// bounds the bytes of a message. Nothing that was judged before is judged again.
+    pub fn resume(self, snapshot: &Snapshot, read: Bytes, limit: u64, trace: &mut Trace) -> Ruling {
+        match self.judge(&read, limit) {
+            Ok((call, messages)) => {
+                let Self { request, caller, now, .. } = self;
+                let attributes = attributes(&request, &call, now);
+                let ruled = ask_policy(Arc::new(call), caller, attributes, snapshot, trace);
+                match ruled {
+                    Ok(permit) => Ruling::Permitted(Permitted::with_messages(request, permit, messages)),
+                    Err(denial) => Ruling::Refused(denial),
+                }
+            }
+            Err(denial) => {
+                trace.stage = Stage::Request;
+                Ruling::Refused(denial)
+            }
+        }
     }
 }
 
@@ -93,10 +120,32 @@ pub fn decide(snapshot: &Snapshot, request: Arc<Request>, now: SystemTime, trace
         Ok((call, Identification::Pending(token))) => {
             Ruling::Unresolved(Unresolved { token, decision: AwaitingToken { request, call, now } })
         }
-        Ok((call, Identification::Caller(caller))) => {
-            let attributes = attributes(&request, &call, now);
-            let ruled = authorize(call, caller, attributes, snapshot, trace);
-            Ruling::of(request, ruled)
+        Ok((call, Identification::Caller(caller))) => rule(request, call, caller, now, snapshot, trace),
+    }
+}
+
+/// Decides a request whose caller is known: to the end or, of a gRPC call, up to its first message.
+fn rule(
+    request: Arc<Request>,
+    call: Arc<Call>,
+    caller: Option<Arc<Caller>>,
+    now: SystemTime,
+    snapshot: &Snapshot,
+    trace: &mut Trace,
+) -> Ruling {
+    if !request.is_grpc() {
+        let attributes = attributes(&request, &call, now);
+        let ruled = authorize(call, caller, attributes, snapshot, trace);
+        return Ruling::of(request, ruled);
+    }
+    let admitted = admit_caller(call.clone(), caller.clone(), snapshot, trace);
+    let described =
+        admitted.and_then(|()| Ok((MessageEncoding::of(&request.headers)?, timeout::of(&request.headers)?)));
+    match described {
+        Err(denial) => Ruling::Refused(denial),
+        Ok((encoding, timeout)) => {
+            let method = call.method.clone();
+            Ruling::AwaitingMessage(AwaitingMessage { request, method, caller, now, encoding, timeout })
         }
     }
 }
@@ -167,6 +216,17 @@ pub fn authorize(
     snapshot: &Snapshot,
     trace: &mut Trace,
 ) -> Result<Permit, Denial> {
+    admit_caller(call.clone(), caller.clone(), snapshot, trace)?;
+    ask_policy(call, caller, attributes, snapshot, trace)
+}
+
+/// Decides whether a caller may use the method at all: whose credential it is, and its scopes.
+pub(super) fn admit_caller(
+    call: Arc<Call>,
+    caller: Option<Arc<Caller>>,
+    snapshot: &Snapshot,
+    trace: &mut Trace,
+) -> Result<(), Denial> {
     let call = &*trace.call.insert(call);
     trace.caller = caller;
     let caller = trace.caller.as_ref();
@@ -184,7 +244,20 @@ pub fn authorize(
             .map_err(|denial| challenged(about(&call.method, denial)))?;
     }
     enter(&mut trace.stage, &mut trace.times, Stage::Scope);
-    require_scope(caller.map(|caller| &**caller), &call.method).map_err(challenged)?;
+    require_scope(caller.map(|caller| &**caller), &call.method).map_err(challenged)
+}
+
+/// Asks IAM of a call whose caller may use the method.
+pub(super) fn ask_policy(
+    call: Arc<Call>,
+    caller: Option<Arc<Caller>>,
+    attributes: Attributes<'_>,
+    snapshot: &Snapshot,
+    trace: &mut Trace,
+) -> Result<Permit, Denial> {
+    let call = &*trace.call.insert(call);
+    trace.caller = caller;
+    let caller = trace.caller.as_ref();
     enter(&mut trace.stage, &mut trace.times, Stage::Policy);
     let consulted = Cell::default();
     let authorized =
@@ -207,7 +280,7 @@ pub fn authorize(
 }
 
 /// A stage begins.
-fn enter(under_way: &mut Stage, times: &mut StageTimes, stage: Stage) {
+pub(super) fn enter(under_way: &mut Stage, times: &mut StageTimes, stage: Stage) {
     *under_way = stage;
     times.enter(DecisionStage::of(stage));
 }
@@ -225,9 +298,13 @@ pub fn attributes<'r>(request: &'r Request, call: &Call, now: SystemTime) -> Att
 }
 
 /// The method that the request calls, if nothing in its query names another resource than its path.
-fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
+pub(super) fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
+    if !matches!(request.rpc, RpcProtocol::None | RpcProtocol::ConnectUnary) {
+        return route_rpc(request, snapshot);
+    }
     let routed = snapshot.catalog.route(request.host.as_str(), &request.method, &request.path);
     let call = routed.map_err(|denial| match denial.reason() {
+        Reason::MethodNotFound if request.rpc == RpcProtocol::ConnectUnary => unsupported(request.rpc),
         Reason::MethodNotFound => not_offered(request.path.decoded()).unwrap_or(denial),
         _ => denial,
     })?;
@@ -235,6 +312,34 @@ fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
         Some(key) => Err(query::refused(key)),
         None => Ok(call),
     }
+}
+
+/// The method that a remote call is of. Its resource is not known yet. What has the content type of such a call takes no http
+/// rule: a backend would take it for the call.
+fn route_rpc(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
+    let (host, path) = (request.host.as_str(), &request.path);
+    match request.rpc {
+        RpcProtocol::Grpc if request.query.as_str().is_some() => Err(malformed("a gRPC request has a query")),
+        RpcProtocol::Grpc if !is_plain_post(request) => {
+            Err(malformed("a gRPC request has another method than POST"))
+        }
+        RpcProtocol::Grpc => {
+            let method = snapshot.catalog.route_rpc(host, path)?;
+            Ok(Call::of_rpc(method, &[]))
+        }
+        protocol => Err(unsupported(protocol)),
+    }
+}
+
+fn is_plain_post(request: &Request) -> bool {
+    request.method == ::http::Method::POST && request.overridden.is_none()
+}
+
+fn unsupported(protocol: RpcProtocol) -> Denial {
+    let name = protocol.name();
+    let detail = format!("the content type is that of {name}");
+    let message = format!("{name} is not supported here. Use gRPC over HTTP/2, or HTTP with JSON.");
+    Denial::new(Reason::RpcProtocolUnsupported, detail).message(message)
 }
 
 /// The denial of what Google's front ends serve beside each API: its discovery document, and several calls in one request
@@ -354,6 +459,6 @@ fn is_audience_of(audience: &str, method: &Method) -> bool {
 }
 
 /// The metadata that google/api/error_reason.proto gives denials of credentials and scopes.
-fn about(method: &Method, denial: Denial) -> Denial {
+pub(super) fn about(method: &Method, denial: Denial) -> Denial {
     denial.metadata("service", &*method.service.name).metadata("method", &*method.name)
 }

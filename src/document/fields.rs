@@ -21,6 +21,8 @@ pub struct Fields<'n> {
     span: &'n Span,
     entries: Vec<(&'n str, &'n Node, &'n Node, bool)>,
     asked: Vec<&'static str>,
+    /// Fields that were reported as missing.
+    missing: Vec<&'static str>,
 }
 
 impl Node {
@@ -60,7 +62,7 @@ impl<'n> Fields<'n> {
             }
             entries.push((key, key_node, value, false));
         }
-        Some(Self { what, spelling, span: &node.span, entries, asked: Vec::new() })
+        Some(Self { what, spelling, span: &node.span, entries, asked: Vec::new(), missing: Vec::new() })
     }
 
     /// The whole mapping's span.
@@ -84,6 +86,7 @@ impl<'n> Fields<'n> {
     pub fn required(&mut self, name: &'static str, report: &mut Report) -> Option<&'n Node> {
         let value = self.optional(name);
         if value.is_none() {
+            self.missing.push(name);
             report.error(self.span, format!("{} needs `{name}`", self.what)).help(format!("add `{name}: …`"));
         }
         value
@@ -122,9 +125,16 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Reports the keys that were not asked for.
+    /// Reports the keys that were not asked for, and those of our own files that have nothing behind them: what stood there may be a
+    /// comment by now, and a listener without its `tls` would serve everyone.
     pub fn finish(self, report: &mut Report) {
-        for (key, key_node, _, taken) in &self.entries {
+        for (key, key_node, value, taken) in &self.entries {
+            let is_missing = || self.missing.iter().any(|name| self.spelling.same(key, name));
+            if *taken && self.spelling == Spelling::Exact && is_left_out(value) && !is_missing() {
+                report
+                    .error(&key_node.span, format!("there is nothing behind `{key}`"))
+                    .help("write what belongs there, or remove the key; `null` says that it is left out");
+            }
             if *taken {
                 continue;
             }
@@ -178,8 +188,18 @@ pub fn some_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     }
 }
 
+/// Each once: some are asked for by several parts.
 fn quoted(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    let is_first = |(place, name): &(usize, &&str)| !names.iter().take(*place).any(|other| other == *name);
+    let names = names.iter().enumerate().filter(is_first);
+    names.map(|(_, name)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a value is not there, and its absence is not said.
+fn is_left_out(value: &Node) -> bool {
+    let Span { source, range } = &value.span;
+    let written = source.text.get(range.clone()).map(str::trim);
+    value.value == Value::Null && !matches!(written, Some("null" | "Null" | "NULL" | "~"))
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub struct Event<'e> {
     pub duration: Duration,
     /// The id of the request and its decision.
     pub request_id: &'e str,
+    /// What was asked, where the gate forwards nothing.
+    pub frontend: Option<&'static str>,
     /// The policy that decided.
     pub revision: &'e str,
     /// The request, or `None` where its head could not be read.

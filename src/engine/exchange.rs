@@ -16,6 +16,7 @@ use crate::audit::LinePlace;
 use crate::cancels::CancelAnswer;
 use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
+use crate::grpc;
 use crate::http::Request;
 use crate::reason::{Denial, Reason};
 use crate::trace_context::{TraceContext, TraceId};
@@ -34,6 +35,8 @@ pub struct Arrival {
     pub request_id: String,
     /// The same number: a trace that begins with this request is named by it.
     pub trace_id: TraceId,
+    /// What was asked, where the gate forwards nothing: `ext_authz`, `forward_auth` or `authzen`.
+    pub frontend: Option<&'static str>,
 }
 
 impl Arrival {
@@ -47,9 +50,14 @@ impl Arrival {
         Self::at(clock::now() - instant.elapsed(), instant)
     }
 
+    /// The same, of a question that this front end was asked.
+    pub fn asked(self, frontend: &'static str) -> Self {
+        Self { frontend: Some(frontend), ..self }
+    }
+
     fn at(time: SystemTime, instant: Instant) -> Self {
         let trace_id = TraceId::random();
-        Self { time, instant, request_id: trace_id.to_hex(), trace_id }
+        Self { time, instant, request_id: trace_id.to_hex(), trace_id, frontend: None }
     }
 }
 
@@ -74,6 +82,10 @@ pub struct Exchange {
     pub trace: Trace,
     /// Where its time went.
     pub timing: Timing,
+    /// Whether its head has the content type of gRPC: where the head could not be read whole, its front end says so.
+    pub has_grpc_type: bool,
+    /// Until when the client waits (`grpc-timeout`).
+    pub deadline: Option<Instant>,
     /// Until when its body may come, once it is waited for.
     pub(super) body_until: Option<Instant>,
     /// The place for its audit line, where one had to be taken.
@@ -116,12 +128,19 @@ impl Exchange {
             trace_context: None,
             trace: Trace { times: stage_times(), ..Trace::default() },
             timing: Timing::default(),
+            has_grpc_type: false,
+            deadline: None,
             body_until: None,
             line_place: None,
             response_size: None,
             denial: None,
             phase: Phase::Received,
         }
+    }
+
+    /// Whether it is a call over gRPC, so that its answer has to be one.
+    pub fn is_grpc(&self) -> bool {
+        self.request.as_ref().map_or(self.has_grpc_type, |request| request.is_grpc())
     }
 
     /// The engine that it belongs to.
@@ -163,6 +182,12 @@ impl Exchange {
                 let (whole, until) = match admitted.body() {
                     JudgedBody::Held(_) | JudgedBody::Transcoded(_) => (Some(Instant::now()), None),
                     JudgedBody::Passed => (None, self.body_until),
+                    JudgedBody::Messages(messages) if messages.rest.is_some() => (None, None),
+                    JudgedBody::Messages(_) => (Some(Instant::now()), None),
+                };
+                let messages = match admitted.body() {
+                    JudgedBody::Messages(messages) => messages.rest.clone(),
+                    JudgedBody::Held(_) | JudgedBody::Passed | JudgedBody::Transcoded(_) => None,
                 };
                 self.phase = Phase::Forwarding(Box::new(ForwardingPhase {
                     admitted,
@@ -176,6 +201,9 @@ impl Exchange {
                     cancel: None,
                     watch: None,
                     begun: 0,
+                    messages,
+                    message_fault: None,
+                    grpc_status: None,
                 }));
             }
             other => self.phase = other,
@@ -204,10 +232,20 @@ impl Exchange {
         self.timing.answers(Instant::now());
     }
 
+    /// The status of a gRPC call, as HTTP has it: what was sent is 200 for each of them.
+    fn status_of_call(&self, sent: u16) -> u16 {
+        if sent != 200 || !self.is_grpc() {
+            return sent;
+        }
+        let code = self.denial.as_ref().map(Denial::grpc_code);
+        let code = code.or_else(|| self.forwarding().and_then(|forwarding| forwarding.grpc_status));
+        grpc::status::http_of(code.unwrap_or_default())
+    }
+
     /// Writes the audit line and counts the request, once. `status` is what the client was sent, 0 for nothing. The slots
     /// that the request holds are given back.
     pub fn record(&mut self, status: u16) {
-        let status = recorded_status(status, self.denial.as_ref());
+        let status = recorded_status(self.status_of_call(status), self.denial.as_ref());
         let mut phase = std::mem::replace(&mut self.phase, Phase::Answered);
         if let Phase::Forwarding(forwarding) = &mut phase {
             self.end_cancel(forwarding);
@@ -233,6 +271,7 @@ impl Exchange {
             time: self.arrival.time,
             duration,
             request_id: &self.arrival.request_id,
+            frontend: self.arrival.frontend,
             revision: &self.live.snapshot.revision,
             request: self.request.as_deref(),
             peer: self.request.as_ref().and_then(|request| request.peer.socket()).or(self.peer),

@@ -4,6 +4,8 @@
 //! proxy has. What differs is to be set, what is missing to be removed. What would have to change beyond fields (the method, the
 //! target, the body) is refused: the proxy sends what it has.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
@@ -69,10 +71,12 @@ impl Exchange {
         }
         let body = match admitted.body() {
             JudgedBody::Passed => OutgoingBody::Passed,
+            JudgedBody::Messages(_) => {
+                let left = |until: Instant| until.saturating_duration_since(Instant::now());
+                OutgoingBody::Messages(self.deadline.map(left))
+            }
             JudgedBody::Transcoded(_) => {
-                return Err(to_be_rewritten(
-                    "the service is transcoded to gRPC, and the request would be sent as it is",
-                ));
+                return Err(to_be_rewritten("the call becomes one of gRPC, and would be sent as it is"));
             }
             JudgedBody::Held(held) => {
                 let sent = shown.body.clone().unwrap_or_default();

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use crate::cancels::{SentCancel, Watch};
 use crate::decision::Admitted;
+use crate::grpc::MessageStream;
+use crate::reason::Denial;
 use crate::trace_context::SpanId;
 use crate::upstream::{Attempt, UpstreamSlot};
 
@@ -33,6 +35,12 @@ pub struct ForwardingPhase {
     pub watch: Option<Watch>,
     /// The status of the answer that has begun; 0 before.
     pub begun: u16,
+    /// What the messages of a gRPC stream are held against as they pass.
+    pub messages: Option<MessageStream>,
+    /// What is wrong with the last of them.
+    pub message_fault: Option<Denial>,
+    /// The google.rpc.Code that the backend ended a gRPC call with.
+    pub grpc_status: Option<u8>,
 }
 
 /// One attempt to have an endpoint answer.

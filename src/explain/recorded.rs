@@ -134,9 +134,14 @@ impl RecordedDecision {
 
     fn call(&self, catalog: &Catalog) -> Option<ScenarioCall> {
         let host = self.host(catalog);
-        if let (Some(http_method), Some(_), Some(target)) =
-            (&self.line.http_method, &self.line.path, self.said("/requestMetadata/requestAttributes/path"))
-        {
+        // The resource of a call over gRPC is not in its path.
+        let is_grpc = self.said("/requestMetadata/requestAttributes/protocol") == Some("grpc");
+        if let (false, Some(http_method), Some(_), Some(target)) = (
+            is_grpc,
+            &self.line.http_method,
+            &self.line.path,
+            self.said("/requestMetadata/requestAttributes/path"),
+        ) {
             return Some(ScenarioCall::Request {
                 http_method: http_method.clone(),
                 target: target.to_owned(),

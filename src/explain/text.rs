@@ -233,6 +233,7 @@ fn asked(what: &ScenarioCall) -> String {
             format!("{http_method} {target}{host}")
         }
         ScenarioCall::Method { method, resource, .. } => format!("{method} on {resource}"),
+        ScenarioCall::Rpc { rpc, message, .. } => format!("{rpc} over gRPC with {message}"),
     }
 }
 

@@ -10,6 +10,14 @@ use crate::respond::{self, ErrorResponse, REQUEST_ID};
 
 /// The answer to a refused request.
 pub(super) fn refusal(exchange: &Exchange, denial: &Denial) -> ErrorResponse {
+    if exchange.is_grpc() {
+        return respond::grpc::answer(denial, &exchange.arrival.request_id, exchange.next_nonce());
+    }
+    refusal_over_http(exchange, denial)
+}
+
+/// The same for a proxy that asks: it takes the status for the decision, and that of every answer over gRPC is 200.
+pub(super) fn refusal_over_http(exchange: &Exchange, denial: &Denial) -> ErrorResponse {
     let mut answer = respond::answer(denial, &exchange.arrival.request_id, exchange.next_nonce());
     answer.headers.extend(exchange.cors_fields());
     answer

@@ -14,9 +14,10 @@ use bytes::Bytes;
 
 use crate::admission::PendingSlot;
 use crate::engine::{
-    BodySource, Decision, Engine, Exchange, FieldChanges, FrontendAction, OwnAnswer, Pending, Phase,
-    ShownRequest,
+    BodySource, Decision, Engine, Exchange, FieldChanges, FrontendAction, LARGE_BODY, MessagePlan, OwnAnswer,
+    Pending, Phase, ShownRequest,
 };
+use crate::grpc::message::{MessageEncoding, MessagePrefix, PREFIX, too_large};
 use crate::http::{HeadLimits, Peer, RawHead, Request, TrustedProxies, Version};
 use crate::reason::{Denial, Reason};
 
@@ -145,6 +146,28 @@ impl BodySource for ShownBody {
                 Err(Denial::new(Reason::BodyNotShown, detail).told())
             }
         }
+    }
+
+    async fn first_message(
+        &mut self,
+        plan: MessagePlan,
+        encoding: MessageEncoding,
+        limit: u64,
+        mut hold: impl FnMut(u64) -> Result<(), Denial> + Send,
+    ) -> Result<Bytes, Denial> {
+        if plan == MessagePlan::First {
+            let detail =
+                "the method takes a stream of messages, and the proxy shows no message behind the first one";
+            return Err(Denial::new(Reason::BodyNotShown, detail).told());
+        }
+        let bytes = self.collect(limit.saturating_add(PREFIX as u64), || too_large(limit)).await?;
+        if let Some(prefix) = bytes.first_chunk::<PREFIX>() {
+            let held = MessagePrefix::read(*prefix, encoding, limit)?.held(limit);
+            if held > LARGE_BODY {
+                hold(held)?;
+            }
+        }
+        Ok(bytes)
     }
 
     /// The proxy passes the body on as it comes.

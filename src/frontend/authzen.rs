@@ -50,7 +50,7 @@ pub(super) fn answer(
 
 /// The answer to a request that cannot be read, or for which there is no room.
 pub(super) fn refused(engine: &Engine, peer: ConnectionPeer, denial: Denial) -> ErrorResponse {
-    let mut exchange = engine.receive(Arrival::now(), peer.socket());
+    let mut exchange = engine.receive(Arrival::now().asked("authzen"), peer.socket());
     let refusal = answer::refusal(&exchange, &denial);
     exchange.denial = Some(denial);
     exchange.record(refusal.status.as_u16());
@@ -103,7 +103,7 @@ fn several(engine: &Engine, body: &Bytes, peer: ConnectionPeer) -> Result<Value,
 
 /// Decides one question, and records it. Gives the answer, and whether it denies.
 fn ask(engine: &Engine, evaluation: Evaluation, peer: ConnectionPeer) -> Result<(Value, bool), Unanswerable> {
-    let mut exchange = engine.receive(Arrival::now(), peer.socket());
+    let mut exchange = engine.receive(Arrival::now().asked("authzen"), peer.socket());
     let evaluated = evaluation.ask(&exchange.live.snapshot, clock::now())?;
     let answer = evaluated.answer(&exchange.arrival.request_id, &exchange.live.snapshot.revision.to_string());
     let is_denied = evaluated.denied.is_some();

@@ -12,6 +12,7 @@ use super::headers::Headers;
 use super::path::Path;
 use super::proxies::{ClientOrigin, ConnectionPeer, Scheme, TrustedProxies};
 use super::query::Query;
+use super::rpc::RpcProtocol;
 use super::version::Version;
 use super::{malformed, request_line};
 use crate::bytewise;
@@ -66,6 +67,8 @@ pub struct Request {
     pub query: Query,
     /// The fields that a client may send; `Authorization` is among them, and `DPoP`, which ends here.
     pub headers: Headers,
+    /// Which protocol of remote calls it speaks.
+    pub rpc: RpcProtocol,
     /// How the body is delimited.
     pub framing: Framing,
     /// Whether the connection goes on after the answer, as far as the client says (RFC 9112, section 9.3).
@@ -227,6 +230,7 @@ impl Request {
         let client_request_id = headers.client_request_id();
         let trace = headers.take_trace(is_from_proxy);
         headers.settle(is_from_proxy)?;
+        let rpc = RpcProtocol::of(version, &headers);
         Ok(Self {
             version,
             method,
@@ -236,6 +240,7 @@ impl Request {
             path,
             query,
             headers,
+            rpc,
             framing,
             persists: true,
             peer: ConnectionPeer::Unknown,
@@ -288,6 +293,11 @@ impl Request {
     pub fn scheme(&self) -> Scheme {
         let ours = if self.channel.is_some() { Scheme::Https } else { Scheme::Http };
         self.origin.scheme.unwrap_or(ours)
+    }
+
+    /// Whether it is a call over gRPC.
+    pub fn is_grpc(&self) -> bool {
+        self.rpc == RpcProtocol::Grpc
     }
 
     /// Every value of `Authorization`.

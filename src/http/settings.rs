@@ -1,7 +1,7 @@
 //! What the file says of requests: the bounds of their heads, the hosts that they name, and the `trusted_proxies`, whose
 //! statements about the client count.
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::head::HeadLimits;
 use super::path::MAX_PATH_BYTES;
@@ -52,7 +52,14 @@ pub(crate) fn peers(node: &Node, report: &mut Report) -> (Vec<IpNet>, bool) {
                     .error(&item.span, format!("`{text}` is an address within a network"))
                     .help(format!("the network is `{}`", network.trunc()));
             }
-            Some(network) => networks.push(network),
+            Some(network) => match of_ipv4(network) {
+                Some(own) => {
+                    report
+                        .error(&item.span, format!("`{text}` is a network of IPv4, written as one of IPv6"))
+                        .help(format!("write `{own}`: a client of IPv4 always has that form here"));
+                }
+                None => networks.push(network),
+            },
             None => {
                 report.error(&item.span, format!("`{text}` is not an address or a network")).help(
                     "write `10.0.0.7`, `10.0.0.0/8` or `2001:db8::/32`; or `unix` for all Unix sockets",
@@ -61,6 +68,13 @@ pub(crate) fn peers(node: &Node, report: &mut Report) -> (Vec<IpNet>, bool) {
         }
     }
     (networks, unix)
+}
+
+/// The network of IPv4 that one of IPv6 stands for (RFC 4291, section 2.5.5.2).
+fn of_ipv4(network: IpNet) -> Option<Ipv4Net> {
+    let IpNet::V6(network) = network else { return None };
+    let prefix = network.prefix_len().checked_sub(96)?;
+    Ipv4Net::new(network.network().to_ipv4_mapped()?, prefix).ok()
 }
 
 /// A network, or an address as the network of it alone.

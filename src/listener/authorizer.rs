@@ -141,6 +141,15 @@ pub(super) fn authorizer(fields: &mut Fields<'_>, report: &mut Report) -> Option
 }
 
 impl AuthorizerProtocol {
+    /// Its name, as the configuration and audit lines have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ExtAuthz => "ext_authz",
+            Self::ForwardAuth(_) => "forward_auth",
+            Self::AuthZen => "authzen",
+        }
+    }
+
     fn can_tell(self, body: ToldBody) -> bool {
         let sends = matches!(self, Self::ExtAuthz | Self::ForwardAuth(ForwardAuthShape::Traefik));
         match body {

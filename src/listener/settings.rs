@@ -173,7 +173,19 @@ pub(crate) fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<Re
     if items.is_empty() {
         report.error(&node.span, "there is no listener").help("add one: `- address: 127.0.0.1:8080`");
     }
-    items.iter().filter_map(|item| listener(item, base, report)).collect()
+    let mut read: Vec<ReadListener> = Vec::new();
+    for item in items {
+        let Some(listener) = listener(item, base, report) else { continue };
+        let known = read.iter().filter_map(|known| known.address.as_ref());
+        let takes_free = listener.address.as_ref().is_none_or(|address| address.port() == Some(0));
+        if !takes_free && known.into_iter().any(|known| listener.address.as_ref() == Some(known)) {
+            report
+                .error(&item.span, "another listener has this address")
+                .help("remove one of the two, or give it another port");
+        }
+        read.push(listener);
+    }
+    read
 }
 
 fn listener(item: &Node, base: &Path, report: &mut Report) -> Option<ReadListener> {
@@ -184,7 +196,8 @@ fn listener(item: &Node, base: &Path, report: &mut Report) -> Option<ReadListene
     // What this is about must not be served without: a mistake in it is one of the whole.
     let mut own = Report::new();
     let socket = socket_options(&mut fields, address.as_ref(), &mut own);
-    let proxy_protocol = fields.optional("proxy_protocol").map(|node| proxy_protocol(node, &mut own));
+    let proxy_protocol =
+        fields.optional("proxy_protocol").map(|node| proxy_protocol(node, address.as_ref(), &mut own));
     let keep_alive = fields.optional("tcp_keep_alive").map(|node| keep_alive(node, &mut own));
     let health_path = fields.optional("health_path").and_then(|node| health_path(node, &mut own));
     let authorizer = authorizer::authorizer(&mut fields, &mut own);
@@ -305,19 +318,31 @@ fn health_path(node: &Node, report: &mut Report) -> Option<(crate::http::Path, S
     let text = node.string(report)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');
     let path = crate::http::Path::parse(text).ok().filter(|_| text.len() > 1 && text.bytes().all(plain));
+    // The gate itself publishes there.
+    let path = path.filter(|_| !text.starts_with("/.well-known/"));
     if path.is_none() {
         report
             .error(&node.span, format!("`{text}` is not a path to be asked at"))
-            .help("write letters, digits, `-`, `.`, `_` and `~` between slashes: `/healthz`");
+            .help("write letters, digits, `-`, `.`, `_` and `~` between slashes, not below `/.well-known`: `/healthz`");
     }
     Some((path?, node.span.clone()))
 }
 
-fn proxy_protocol(node: &Node, report: &mut Report) -> ProxyProtocol {
+fn proxy_protocol(node: &Node, address: Option<&ListenAddress>, report: &mut Report) -> ProxyProtocol {
     let mut trusted = ProxyProtocol::default();
     let Some(mut fields) = node.fields("`proxy_protocol`", Spelling::Exact, report) else { return trusted };
     if let Some(node) = fields.required("addresses", report) {
         (trusted.networks, trusted.unix) = peers(node, report);
+        let help = match address {
+            Some(ListenAddress::Unix(_)) if !trusted.unix => "write `addresses: [unix]` for a Unix socket",
+            Some(ListenAddress::Ip(_)) if trusted.unix && trusted.networks.is_empty() => {
+                "write the addresses that they connect from, like `10.0.0.0/8`: `unix` is for a Unix socket"
+            }
+            _ => "",
+        };
+        if !help.is_empty() {
+            report.error(&node.span, "none of these proxies can connect to this listener").help(help);
+        }
     }
     fields.finish(report);
     trusted

@@ -55,6 +55,7 @@ pub fn lint(files: &PolicyFiles, catalog: &Catalog, now: SystemTime, report: &mu
     method::closed(files, catalog, &mut findings);
     method::undescribed(files, catalog, &mut findings);
     method::incomplete(catalog, &mut findings);
+    method::not_over_grpc(files, catalog, &mut findings);
     method::out_of_reach(files, &view, &exposed, &mut findings);
     role::unbound(&view, &mut findings);
     role::unasked(&view, &exposed, &mut findings);

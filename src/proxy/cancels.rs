@@ -40,11 +40,23 @@ impl Exchange {
         content_encoding: Option<&str>,
     ) {
         let Some(method) = self.trace.call.as_ref().and_then(|call| call.method.operation) else { return };
+        if self.is_grpc() {
+            // The status of a call is in its trailers; what its messages tell is not read.
+            return;
+        }
         if method == OperationMethod::Cancel {
             return self.cancel_answered(CancelAnswer::of_status(status));
         }
         if self.engine().cancels().is_any_pending() {
             self.watch_read(method, status, content_type, content_encoding);
+        }
+    }
+
+    /// The status of a gRPC call has come, as HTTP has it.
+    pub(super) fn cancel_ended(&mut self, status: u16) {
+        let method = self.trace.call.as_ref().and_then(|call| call.method.operation);
+        if method == Some(OperationMethod::Cancel) {
+            self.cancel_answered(CancelAnswer::of_status(status));
         }
     }
 

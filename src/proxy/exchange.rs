@@ -7,16 +7,18 @@
 //! ```
 
 mod client;
+mod grpc_call;
 mod relay;
 mod request;
 
 use std::future::poll_fn;
 use std::time::Instant;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use tracing::Instrument;
 
 pub use self::client::{ClientSide, SentAnswer};
+use self::grpc_call::end_call;
 pub use self::relay::{Relay, RelayFailure, RelaySteps, RelayTimer, RelayTimes};
 use self::request::request_head;
 use super::attempts::no_permit;
@@ -24,11 +26,12 @@ use super::failure::{BrokenAttempt, BrokenKind, UpstreamError};
 use super::steps::is_about_pages;
 use crate::decision::{Admitted, JudgedBody, TranscodedCall};
 use crate::engine::Exchange;
+use crate::grpc;
 use crate::http::answer::{AnswerFault, AnswerHead, PassedHead};
 use crate::reason::{Denial, Reason};
 use crate::respond::REQUEST_ID;
 use crate::transcode::AnswerTranscoder;
-use crate::upstream::backend::BackendSide;
+use crate::upstream::backend::{BackendFailure, BackendSide};
 use crate::upstream::http1::{BackendExchange, COPIED};
 use crate::upstream::http2::{self, BackendStream};
 use crate::upstream::rewrite::OutgoingFields;
@@ -79,7 +82,11 @@ pub async fn forward(exchange: &mut Exchange, client: &mut impl ClientSide) -> F
             if denial.reason() != Reason::ClientClosed && !client.has_begun() {
                 return Forwarded::Refused(denial);
             }
-            exchange.denial = Some(exchange.worded(denial));
+            let denial = exchange.worded(denial);
+            if exchange.is_grpc() {
+                end_call(exchange, client, &denial).await;
+            }
+            exchange.denial = Some(denial);
             exchange.response_size = Some(sent.size);
             exchange.record(sent.status);
             Forwarded::Broken
@@ -113,14 +120,21 @@ async fn attempt(
     let forwarding = exchange.forwarding().ok_or_else(no_permit)?;
     let attempted = forwarding.attempt.as_ref().ok_or_else(no_permit)?;
     let times = RelayTimes {
-        until: forwarding.slot.as_ref().and_then(|(_, until)| *until),
+        until: exchange.until(),
         body_until: forwarding.body_until,
-        patience: attempted.attempt.patience(),
+        patience: if exchange.is_grpc_stream() {
+            attempted.attempt.stream_patience()
+        } else {
+            attempted.attempt.patience()
+        },
+        ends_with_answer: exchange.is_grpc(),
     };
     let mut relay = Relay::new(client, &mut backend, exchange, timer, times);
     let Err(failure) = poll_fn(|context| relay.poll(context)).await else { return Ok(()) };
     let is_unsent = backend.is_unsent();
-    if matches!(failure, RelayFailure::Silent | RelayFailure::Cut) {
+    // A client that waits for a moment alone says nothing of the connection.
+    let is_clients = exchange.deadline.is_some() && exchange.deadline == times.until;
+    if matches!(failure, RelayFailure::Silent) || matches!(failure, RelayFailure::Cut) && !is_clients {
         backend.fell_silent();
     }
     drop(backend);
@@ -130,6 +144,10 @@ async fn attempt(
 async fn connect(exchange: &mut Exchange) -> Result<Connected, AttemptEnd> {
     let forwarding = exchange.forwarding().ok_or_else(no_permit)?;
     let attempted = forwarding.attempt.as_ref().ok_or_else(no_permit)?;
+    if exchange.is_grpc() && !attempted.attempt.takes_grpc() {
+        let detail = "the upstream's `protocol` is HTTP/1, and gRPC needs HTTP/2";
+        return Err(Denial::new(Reason::GrpcNotForwarded, detail).into());
+    }
     attempted.attempt.connect().await.map_err(|error| {
         let detail = error.to_string();
         if exchange.failed_to_connect(UpstreamError::of_connect(&error), &detail) {
@@ -178,7 +196,15 @@ impl Exchange {
         };
         let denial = match failure {
             RelayFailure::Denied(denial) => return AttemptEnd::Denied(denial),
-            RelayFailure::Backend(failure) => Denial::new(Reason::UpstreamInvalid, failure.to_string()),
+            RelayFailure::Backend(failure) => {
+                let denial = Denial::new(Reason::UpstreamInvalid, failure.to_string());
+                match failure {
+                    BackendFailure::NotGrpc(status) => {
+                        denial.with_grpc_code(grpc::status::code_of_answer(status))
+                    }
+                    _ => denial,
+                }
+            }
             RelayFailure::Silent => {
                 Denial::new(Reason::UpstreamTimeout, "the backend did nothing within `timeouts.response`")
             }
@@ -213,7 +239,7 @@ fn begin_on_connection(
     let request = admitted.request();
     let held = match admitted.body() {
         JudgedBody::Held(body) => body.len(),
-        JudgedBody::Transcoded(_) | JudgedBody::Passed => 0,
+        JudgedBody::Transcoded(_) | JudgedBody::Passed | JudgedBody::Messages(_) => 0,
     };
     let (head, has_chunks) = request_head(request, fields, held.min(COPIED));
     let is_secured = connection.is_secured();
@@ -238,8 +264,20 @@ fn begin_on_stream(
         Denial::new(Reason::Internal, format!("the request cannot be written in HTTP/2: {error}"))
     })?;
     let mut backend = BackendStream::new(lease, head);
-    if let JudgedBody::Held(body) = admitted.body() {
-        backend.send_held(body.clone());
+    match admitted.body() {
+        JudgedBody::Held(body) => backend.send_held(body.clone()),
+        JudgedBody::Passed => {}
+        JudgedBody::Transcoded(_) => {
+            let why = "a call that becomes one of gRPC would have left as it came";
+            return Err(Denial::new(Reason::Internal, why));
+        }
+        JudgedBody::Messages(messages) => {
+            backend = backend.over_grpc();
+            match messages.rest {
+                None => backend.send_held(messages.initial.clone()),
+                Some(_) => backend.send_data(&messages.initial),
+            }
+        }
     }
     Ok(Backend::Http2(Box::new(backend)))
 }
@@ -263,6 +301,10 @@ fn begin_call(
 }
 
 impl RelaySteps<UpstreamConnection> for Exchange {
+    fn body_came(&mut self, data: &[u8], send: &mut dyn FnMut(&[u8])) {
+        self.message_came(data, send);
+    }
+
     fn passes(&mut self, data: usize, ends: bool) -> Result<(), Denial> {
         Self::passes(self, data, ends)
     }
@@ -277,6 +319,7 @@ impl RelaySteps<UpstreamConnection> for Exchange {
         if !is_interim {
             let field = |name| passed.field(name).and_then(|value| std::str::from_utf8(value).ok());
             self.final_head_came(head.status, field("content-type"), field("content-encoding"));
+            self.grpc_ended(passed.field(grpc::status::STATUS));
         }
         passed.added = self.fields_for_client(head.status);
         self.answer_passes(head.status);
@@ -287,8 +330,13 @@ impl RelaySteps<UpstreamConnection> for Exchange {
         self.watch_body(data, false);
     }
 
-    fn answer_ended(&mut self) {
+    fn trailers_came(&mut self, fields: &HeaderMap) {
+        self.grpc_ended(fields.get(grpc::status::STATUS).map(HeaderValue::as_bytes));
+    }
+
+    fn answer_ended(&mut self) -> Option<HeaderMap> {
         self.watch_ended();
+        self.missing_status()
     }
 
     fn keep(&mut self, connection: UpstreamConnection) {

@@ -102,6 +102,7 @@ impl BrokenKind {
             }
             BackendFailure::Transcoding(AnswerProblem::NotGrpc(_) | AnswerProblem::Frame(_))
             | BackendFailure::Head(_)
+            | BackendFailure::NotGrpc(_)
             | BackendFailure::Stopped
             | BackendFailure::Stream(StreamFault::Other(_)) => Self::Other,
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::attempts::no_permit;
 use crate::decision::JudgedBody;
 use crate::engine::Exchange;
+use crate::grpc::MessageStream;
 use crate::reason::{Denial, Reason};
 use crate::upstream::rewrite::{OutgoingBody, OutgoingFields};
 
@@ -23,6 +24,10 @@ impl Exchange {
             JudgedBody::Held(bytes) => OutgoingBody::Held(bytes.len()),
             JudgedBody::Transcoded(call) => OutgoingBody::Held(call.frame.len()),
             JudgedBody::Passed => OutgoingBody::Passed,
+            JudgedBody::Messages(_) => {
+                let left = |until: Instant| until.saturating_duration_since(Instant::now());
+                OutgoingBody::Messages(self.until().map(left))
+            }
         };
         let fields = self.fields_for_backend(admitted, body, traceparent)?;
         if let Some(attempted) = self.forwarding_mut().and_then(|forwarding| forwarding.attempt.as_mut()) {
@@ -43,6 +48,16 @@ impl Exchange {
         let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
         let Some(attempted) = &mut forwarding.attempt else { return Err(no_permit()) };
         attempted.passed = attempted.passed.saturating_add(length as u64);
+        if forwarding.messages.is_some() {
+            if let Some(fault) = forwarding.message_fault.take() {
+                return Err(fault);
+            }
+            if ends {
+                forwarding.body_whole.get_or_insert_with(Instant::now);
+                return forwarding.messages.as_ref().map_or(Ok(()), MessageStream::end);
+            }
+            return Ok(());
+        }
         if attempted.passed > limit {
             return Err(Denial::new(Reason::BodyTooLarge, "the body grew beyond its bound").told());
         }

@@ -28,6 +28,7 @@ struct Inner {
     rule: Option<Place>,
     service: Option<CalledService>,
     token: Option<RefusedToken>,
+    grpc_code: Option<u8>,
 }
 
 /// The token that a request was refused for, as far as it is known.
@@ -88,6 +89,7 @@ impl Denial {
             rule: None,
             service: None,
             token: None,
+            grpc_code: None,
         }))
     }
 
@@ -171,6 +173,12 @@ impl Denial {
         self
     }
 
+    /// Replaces the code over gRPC.
+    pub fn with_grpc_code(mut self, code: u8) -> Self {
+        self.0.grpc_code = Some(code);
+        self
+    }
+
     /// Names the rule that decided.
     pub fn rule(mut self, rule: Place) -> Self {
         self.0.rule = Some(rule);
@@ -183,6 +191,11 @@ impl Denial {
     /// The reason.
     pub fn reason(&self) -> Reason {
         self.0.reason
+    }
+
+    /// The google.rpc.Code of the answer over gRPC.
+    pub fn grpc_code(&self) -> u8 {
+        self.0.grpc_code.unwrap_or_else(|| self.0.reason.entry().grpc_code())
     }
 
     /// The token that it is about.

@@ -120,6 +120,12 @@ fn class(reason: Reason) -> Class {
     match reason {
         Reason::RequestMalformed
         | Reason::QueryParameterRefused
+        | Reason::MessageRefused
+        | Reason::ResourceNameRefused
+        | Reason::MessageTooLarge
+        | Reason::MessageEncodingUnsupported
+        | Reason::MessageTimeout
+        | Reason::RpcProtocolUnsupported
         | Reason::BodyRefused
         | Reason::BodyTooLarge
         | Reason::BodyCodingUnsupported
@@ -158,6 +164,7 @@ fn class(reason: Reason) -> Class {
         // The backend's: the decision was made.
         Reason::UpstreamUnavailable
         | Reason::UpstreamOverloaded
+        | Reason::GrpcNotForwarded
         | Reason::UpstreamTimeout
         | Reason::UpstreamInvalid => Class::Outcome(Allowed),
         Reason::ClientClosed | Reason::AnswerNotTaken => Class::UnlessPermitted(Denied),

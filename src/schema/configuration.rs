@@ -236,6 +236,24 @@ const RECENT: Mapping = Mapping::ours(
     ],
 );
 
+const GRPC: Mapping = Mapping::ours(
+    "grpc",
+    &[
+        key(
+            "health",
+            Words(&["refuse", "pass"]),
+            "`grpc.health.v1`: `pass` lets it through without a credential.",
+        )
+        .or("refuse"),
+        key(
+            "reflection",
+            Words(&["refuse", "pass"]),
+            "Reflection: `pass` lets it through with any valid credential.",
+        )
+        .or("refuse"),
+    ],
+);
+
 const SERVICE: Mapping = Mapping::ours(
     "service",
     &[
@@ -252,6 +270,7 @@ const SERVICE: Mapping = Mapping::ours(
         key("cors", Shape::Mapping(&CORS), "Which web pages may call the service. By default, browsers are told nothing."),
         key("protected_resource", Text, "The URL by which OAuth clients know the service (RFC 9728)."),
         key("limits", Shape::Mapping(&SERVICE_LIMITS), "What its calls may take, in place of `limits` and of the upstream's `timeouts`."),
+        key("grpc", Shape::Mapping(&GRPC), "Which calls over gRPC pass beside those of its methods."),
         key("shadow", Either(&[Path, Only(false)]), "A policy tree to try for this service; `false` for none. By default, that of `policy`."),
     ],
 );

@@ -24,6 +24,12 @@ const TEST: Mapping = Mapping::ours(
         key("call", Text, "An HTTP method, and a path or a URL."),
         key("method", Text, "In place of `call`, with `resource`: the full name of a method."),
         key("resource", Text, "The resource that `method` is called on."),
+        key(
+            "grpc",
+            Text,
+            "In place of `call`, with `message`: a method over gRPC, `package.Service/Method`.",
+        ),
+        key("message", Any, "The request message of `grpc`, in the JSON of protobuf."),
         key("host", Text, "The host, if the path alone does not determine it."),
         key("time", Text, "When, in RFC 3339. Needed if a condition makes the test depend on it."),
         key("origin", Shape::Mapping(&ORIGIN), "Where the caller is."),

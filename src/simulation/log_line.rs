@@ -19,6 +19,8 @@ pub(crate) struct LogLine {
     pub(crate) host: Option<String>,
     pub(crate) path: Option<Path>,
     pub(crate) service: Option<String>,
+    /// Whether it was a call over gRPC, whose resource is not in the path.
+    pub(crate) is_grpc: bool,
     pub(crate) principal: Option<Principal>,
     pub(crate) ip: Option<IpAddr>,
     pub(crate) recorded: Recorded,
@@ -137,6 +139,7 @@ struct LoggedAttributes {
     method: Option<String>,
     host: Option<String>,
     path: Option<String>,
+    protocol: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -189,7 +192,7 @@ impl LogLine {
         }
         let recorded = payload.recorded()?;
         let time: jiff::Timestamp = timestamp.parse().map_err(|_| LogLineError::Time(timestamp))?;
-        let LoggedAttributes { method, host, path } = payload.request_metadata.request_attributes;
+        let LoggedAttributes { method, host, path, protocol } = payload.request_metadata.request_attributes;
         let method = http_request.and_then(|request| request.request_method).or(method);
         // What is left out of the log is not known, and what it holds in part is not used: the letter that marks the cut is
         // in no parsed path.
@@ -206,6 +209,7 @@ impl LogLine {
             host: host.filter(known),
             path: path.map(|path| Path::parse(&path).map_err(|_| LogLineError::Path(path))).transpose()?,
             service: payload.service_name,
+            is_grpc: protocol.as_deref() == Some("grpc"),
             principal: principal.map(caller).transpose()?,
             ip: payload.request_metadata.caller_ip.filter(known).map(address).transpose()?,
             // Such a caller must not be taken for one without a credential.

@@ -130,9 +130,27 @@ impl ReplayTree {
         let Some(host) = self.host(host, line.service.as_deref()) else {
             return Err(Replay::unknown(None, MissingInput::Host));
         };
+        if line.is_grpc {
+            return self.route_rpc(host, path, line);
+        }
         match self.snapshot.catalog.route(host, http_method, path) {
             Ok(call) => Ok(Arc::new(call)),
             Err(denial) => Err(Replay::refused(None, &denial)),
+        }
+    }
+
+    /// The same of a call over gRPC: the log has the resource that its message named.
+    fn route_rpc(&self, host: &str, path: &Path, line: &LogLine) -> Result<Arc<Call>, Replay> {
+        let method =
+            self.snapshot.catalog.route_rpc(host, path).map_err(|denial| Replay::refused(None, &denial))?;
+        let known = |name: &&String| !name.is_empty() && !name.contains('…');
+        match line.resource.as_ref().filter(known) {
+            Some(resource) => {
+                let call = Call::of_rpc(method, &[]);
+                Ok(Arc::new(Call { resource_name: Some(resource.as_str().into()), ..call }))
+            }
+            None if method.permission == PermissionRule::None => Ok(Arc::new(Call::of_rpc(method, &[]))),
+            None => Err(Replay::unknown(None, MissingInput::Request)),
         }
     }
 
@@ -309,6 +327,7 @@ mod tests {
             operation: None,
             unimplemented: false,
             rpc: None,
+            rpc_fault: None,
             limits: crate::catalog::MethodLimits::default(),
             place: Place { file: "services/demo.iam.yaml".into(), line: 1 },
         }

@@ -31,6 +31,9 @@ pub enum BackendFailure {
     /// What came over HTTP/2 is not an answer.
     #[error("{0}")]
     Head(&'static str),
+    /// What came is an answer, and not one of gRPC.
+    #[error("the backend's answer to a gRPC call is not one of gRPC (HTTP status {0})")]
+    NotGrpc(u16),
     /// The connection ended before the answer, or within its body.
     #[error("the backend closed the connection before its answer was whole")]
     Closed,

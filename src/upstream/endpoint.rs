@@ -130,6 +130,16 @@ impl Attempt {
         }
     }
 
+    /// Whether it speaks HTTP/2, which gRPC needs.
+    pub fn takes_grpc(&self) -> bool {
+        self.endpoint.connector.protocol != Protocol::H1
+    }
+
+    /// How long neither side of a gRPC stream may send anything.
+    pub fn stream_patience(&self) -> Duration {
+        self.endpoint.timeouts.grpc_idle
+    }
+
     /// How long the endpoint may say nothing.
     pub fn patience(&self) -> Duration {
         self.endpoint.timeouts.response

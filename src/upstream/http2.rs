@@ -10,13 +10,14 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 
 use super::backend::{AnswerSink, BackendFailure, BackendSide, StreamFault};
 use super::response;
 use super::rewrite::OutgoingFields;
 use super::shared::StreamLease;
+use crate::http::RpcProtocol;
 use crate::http::answer::{AnswerBody, AnswerFault, AnswerHead, MAX_INTERIM};
 
 /// So much of an answer is taken at once, if it has come: four frames of the usual size.
@@ -39,6 +40,8 @@ pub struct BackendStream {
     interim: usize,
     /// Whether the body is to have no bytes.
     is_bodiless: bool,
+    /// Whether the answer is to be one of gRPC.
+    is_grpc: bool,
 }
 
 /// The body of the request on its way out.
@@ -78,7 +81,13 @@ impl BackendStream {
             answer: IncomingAnswer::Unasked,
             interim: 0,
             is_bodiless: false,
+            is_grpc: false,
         }
+    }
+
+    /// The same exchange as a call over gRPC: an answer of anything else is a failure.
+    pub fn over_grpc(self) -> Self {
+        Self { is_grpc: true, ..self }
     }
 
     /// Sends a body that is held whole, and ends the request.
@@ -137,6 +146,9 @@ impl BackendStream {
         let answer = ready!(Pin::new(answer).poll(context)).map_err(|error| self.fails(&error))?;
         let (parts, body) = answer.into_parts();
         let status = parts.status.as_u16();
+        if self.is_grpc && !is_of_grpc(&parts) {
+            return Poll::Ready(Err(self.is_none(BackendFailure::NotGrpc(status))));
+        }
         self.is_bodiless = self.to_head || matches!(status, 204 | 304);
         let has_ended = body.is_end_stream();
         let framing = match length(&parts.headers) {
@@ -374,6 +386,12 @@ pub fn request_head(
         }
     }
     Ok(head)
+}
+
+/// Whether an answer is one of gRPC: 200, with its content type ("gRPC over HTTP2", Responses).
+fn is_of_grpc(answer: &http::response::Parts) -> bool {
+    let content_type = answer.headers.get(CONTENT_TYPE);
+    answer.status == 200 && content_type.is_some_and(|value| RpcProtocol::is_grpc_type(value.as_bytes()))
 }
 
 /// The length that a judged head announces.

@@ -4,10 +4,13 @@
 //! a client may send. Framing is written for the body that was judged. What opgate adds, it adds last, and never in
 //! part: a backend that is not told of an authenticated caller would take the call for anonymous.
 
+use std::time::Duration;
+
 use http::header::InvalidHeaderValue;
 use http::{HeaderName, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::grpc::timeout;
 use crate::http::{Framing, Request};
 use crate::policy::Permit;
 use crate::trace_context::TraceParent;
@@ -22,6 +25,8 @@ pub enum OutgoingBody {
     Held(usize),
     /// As it comes from the client, framed as the client framed it.
     Passed,
+    /// Messages of gRPC, each framed by itself. The client waits so long for its answer.
+    Messages(Option<Duration>),
 }
 
 /// The bytes of a principal that are percent-encoded (RFC 3986, section 2.1) in `X-Opgate-Principal`: all but the
@@ -58,6 +63,7 @@ pub fn outgoing(
     let listed = forwarding.request_headers.as_ref();
     let mut fields: OutgoingFields = Vec::with_capacity(request.headers.len() + 6);
     fields.push((header::HOST, request.authority.clone()));
+    let is_grpc = matches!(body, OutgoingBody::Messages(_));
     for (name, value) in request.headers.iter() {
         let kept = match name.as_str() {
             // Written anew below, or answered here.
@@ -67,7 +73,11 @@ pub fn outgoing(
             // The proof was for this request to the gate, and is used up.
             "dpop" => false,
             // A judged body gets the type that it was judged as, below, and no coding; an empty one gets neither.
-            "content-type" | "content-encoding" => body == OutgoingBody::Passed,
+            "content-type" => !matches!(body, OutgoingBody::Held(_)),
+            "content-encoding" => body == OutgoingBody::Passed,
+            // Written anew below. The others describe the messages.
+            timeout::TIMEOUT if is_grpc => false,
+            "grpc-encoding" | "grpc-accept-encoding" if is_grpc => true,
             name => listed.is_none_or(|listed| listed.contains(name)),
         };
         if kept {
@@ -145,6 +155,12 @@ fn frame(request: &Request, body: OutgoingBody, fields: &mut OutgoingFields) {
             fields.push((header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")));
         }
         (OutgoingBody::Passed, Framing::None) => {}
+        (OutgoingBody::Messages(time), _) => {
+            // Without it, servers of gRPC take the client for one that drops trailers.
+            fields.push((header::TE, HeaderValue::from_static("trailers")));
+            let time = time.and_then(|time| HeaderValue::try_from(timeout::written(time)).ok());
+            fields.extend(time.map(|time| (HeaderName::from_static(timeout::TIMEOUT), time)));
+        }
     }
 }
 

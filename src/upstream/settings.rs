@@ -72,12 +72,13 @@ impl std::str::FromStr for EndpointAddress {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (host, port) = text.rsplit_once(':').ok_or("there is no port")?;
+        let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+        if !is_port || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err("the port is not a number from 1 to 65535");
+        }
         if let Ok(address) = text.parse() {
             return Ok(Self::Socket(address));
-        }
-        let (host, port) = text.rsplit_once(':').ok_or("there is no port")?;
-        if port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err("the port is not a number up to 65535");
         }
         if !is_name(host) {
             return Err("the host is neither a name nor an address");
@@ -104,12 +105,21 @@ pub struct Timeouts {
     pub total: Duration,
     /// How long an unused connection is kept.
     pub idle: Duration,
+    /// How long neither side of a gRPC stream may send anything. It stands in place of `response` there, and `total` does not
+    /// bound a stream.
+    pub grpc_idle: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(2), response: seconds(60), total: seconds(600), idle: seconds(60) }
+        Self {
+            connect: seconds(2),
+            response: seconds(60),
+            total: seconds(600),
+            idle: seconds(60),
+            grpc_idle: seconds(300),
+        }
     }
 }
 
@@ -286,6 +296,7 @@ fn timeouts(node: &Node, report: &mut Report) -> Timeouts {
     set(&mut fields, "response", &mut timeouts.response, duration, report);
     set(&mut fields, "total", &mut timeouts.total, duration, report);
     set(&mut fields, "idle", &mut timeouts.idle, duration, report);
+    set(&mut fields, "grpc_idle", &mut timeouts.grpc_idle, duration, report);
     let span = fields.key("total").or(fields.key("response")).map(|node| node.span.clone());
     fields.finish(report);
     if let Some(span) = span

@@ -1,7 +1,8 @@
 //! Requests of clients as they are: what Google's client libraries, browsers and HTTP clients send beyond the strict, and
 //! what of it reaches a backend (docs/clients.md).
 
-mod compressed;
+pub mod compressed;
+mod grpc;
 mod large;
 mod libraries;
 mod mistakes;

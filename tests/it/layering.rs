@@ -53,11 +53,13 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("reason", &["diagnostic"]),
     // The stages, each built on those before it, and each with its own settings.
     ("http", &["bytewise", "diagnostic", "document", "percent", "principal", "reason", "trace_context"]),
+    // Messages of gRPC and what they name, below the methods that they call.
+    ("grpc", &["http", "reason"]),
     // Certificates say names, and who a client is.
     ("tls", &["clock", "diagnostic", "document", "files", "http", "principal"]),
     // HTTP/JSON to messages of gRPC and back: it knows descriptors, and nothing of requests.
     ("transcode", &["percent", "reason"]),
-    ("catalog", &["diagnostic", "document", "http", "reason", "source", "transcode"]),
+    ("catalog", &["diagnostic", "document", "grpc", "http", "reason", "source", "transcode"]),
     (
         "authn",
         &[
@@ -86,6 +88,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "catalog",
             "diagnostic",
             "document",
+            "grpc",
             "http",
             "json",
             "policy",
@@ -122,6 +125,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "diagnostic",
             "document",
+            "grpc",
             "http",
             "metrics",
             "policy",
@@ -131,7 +135,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "transcode",
         ],
     ),
-    ("respond", &["json", "reason"]),
+    ("respond", &["grpc", "json", "reason"]),
     ("audit", &["clock", "diagnostic", "document", "json", "metrics", "reason"]),
     // Sends to a collector what is told of a request.
     ("otlp", &["diagnostic", "document", "files", "http_client", "metrics", "trace_context"]),
@@ -151,6 +155,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "catalog",
             "clock",
             "decision",
+            "grpc",
             "http",
             "metrics",
             "otlp",
@@ -173,6 +178,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "catalog",
             "decision",
             "engine",
+            "grpc",
             "http",
             "policy",
             "reason",
@@ -190,6 +196,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "authzen",
             "clock",
             "engine",
+            "grpc",
             "http",
             "listener",
             "proxy",
@@ -287,6 +294,7 @@ const DEV_PROGRAM: &str = "src/bin/opgate-dev.rs";
 /// Modules that decide, and what they are built from: no I/O framework and no clock.
 const PURE: &[&str] = &[
     "http",
+    "grpc",
     "trace_context",
     "catalog",
     "policy",
@@ -480,7 +488,7 @@ fn decision_modules_are_pure() {
 #[test]
 fn only_questions_assume_a_caller() {
     let assuming =
-        Regex::new(r"\bCaller::assumed\b|\.assume\(|\bassume_confirmed\b|\bdecide_as\b|\bdecide_call_as\b")
+        Regex::new(r"\bCaller::assumed\b|\.assume\(|\bassume_confirmed\b|\bdecide_as\b|\bdecide_call_as\b|\bdecide_message_as\b")
             .unwrap();
     let files: BTreeSet<String> = product()
         .filter(|file| !file.name.starts_with("src/cli/") && assuming.is_match(&file.code()))
@@ -489,6 +497,8 @@ fn only_questions_assume_a_caller() {
     let expected = [
         "src/authn.rs",
         "src/authn/token/unconfirmed.rs",
+        "src/decision.rs",
+        "src/decision/assumed.rs",
         "src/decision/stages.rs",
         "src/simulation.rs",
         "src/simulation/replay.rs",

@@ -47,8 +47,8 @@ impl Facts {
     }
 
     fn protocol(&self) -> Option<Protocol> {
-        let all = [Protocol::Http10, Protocol::Http11, Protocol::H2, Protocol::H2c];
-        self.is(1).then(|| all[self.numbers[0] as usize % 4])
+        let all = [Protocol::Http10, Protocol::Http11, Protocol::H2, Protocol::H2c, Protocol::Grpc];
+        self.is(1).then(|| all[self.numbers[0] as usize % 5])
     }
 
     fn metadata(&self) -> Metadata<'_> {
@@ -93,6 +93,7 @@ impl Facts {
                     endpoint: SocketAddr::new(self.ip(), 80),
                     latency: self.micros(4),
                 }),
+                frontend: self.text(21),
                 client_request_id: self.text(20),
                 client_traceparent: self.text(21).map(Cow::Borrowed),
             })),
@@ -253,6 +254,7 @@ fn metadata_in_serde(metadata: &Metadata<'_>) -> Value {
                 ("clientCertificate", json!(certificate)),
                 ("confirmation", json!(confirmation)),
                 ("upstream", json!(upstream)),
+                ("frontend", json!(decision.frontend)),
                 ("clientRequestId", json!(decision.client_request_id)),
                 ("clientTraceparent", json!(decision.client_traceparent)),
             ])

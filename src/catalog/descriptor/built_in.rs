@@ -10,8 +10,8 @@ use prost_reflect::prost_types::{
 };
 
 /// The files, each behind those that it imports.
-pub(super) fn files() -> [FileDescriptorProto; 4] {
-    [status(), http_body(), operations(), health()]
+pub(super) fn files() -> [FileDescriptorProto; 6] {
+    [status(), http_body(), operations(), health(), reflection("v1"), reflection("v1alpha")]
 }
 
 const ANY: &str = ".google.protobuf.Any";
@@ -150,6 +150,26 @@ fn health() -> FileDescriptorProto {
         message_type: vec![message("HealthCheckRequest", vec![field("service", 1, Type::String)]), response],
         service: vec![service("Health", vec![method("Check", REQUEST, RESPONSE), watch])],
         ..file("grpc/health/v1/health.proto", "grpc.health.v1", &[])
+    }
+}
+
+/// grpc.reflection: its messages pass unread, so their fields are left out.
+fn reflection(version: &str) -> FileDescriptorProto {
+    let package = format!("grpc.reflection.{version}");
+    let (request, response) =
+        (format!(".{package}.ServerReflectionRequest"), format!(".{package}.ServerReflectionResponse"));
+    let info = MethodDescriptorProto {
+        client_streaming: Some(true),
+        server_streaming: Some(true),
+        ..method("ServerReflectionInfo", &request, &response)
+    };
+    FileDescriptorProto {
+        message_type: vec![
+            message("ServerReflectionRequest", Vec::new()),
+            message("ServerReflectionResponse", Vec::new()),
+        ],
+        service: vec![service("ServerReflection", vec![info])],
+        ..file(&format!("grpc/reflection/{version}/reflection.proto"), &package, &[])
     }
 }
 

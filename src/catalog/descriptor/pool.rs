@@ -7,8 +7,8 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use prost_reflect::DescriptorPool;
 use prost_reflect::prost_types::FileDescriptorProto;
-use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use super::built_in;
 use super::message::FileDescriptorSet;
@@ -37,13 +37,28 @@ impl RpcDescriptors {
         self.incomplete.as_deref()
     }
 
+    /// The full names of the RPCs of the set.
+    pub(in crate::catalog) fn own(&self) -> impl Iterator<Item = String> {
+        let services = self.own.iter().flat_map(DescriptorPool::services);
+        services.flat_map(|service| {
+            let names: Vec<String> = service.methods().map(|method| method.full_name().to_owned()).collect();
+            names
+        })
+    }
+
     /// The RPC of this full name: of the set or, where that has no such interface, one that is built in.
     pub(in crate::catalog) fn find(&self, rpc: &str) -> Option<RpcDescriptor> {
         let (interface, name) = rpc.rsplit_once('.')?;
-        let of = |pool: &DescriptorPool| pool.get_service_by_name(interface);
-        let service = self.own.as_ref().and_then(of).or_else(|| of(BUILT_IN.as_ref()?))?;
-        let found: Option<MethodDescriptor> = service.methods().find(|method| method.name() == name);
-        found.as_ref().map(RpcDescriptor::of)
+        let of = |pool: &DescriptorPool| {
+            let service = pool.get_service_by_name(interface)?;
+            let found = service.methods().find(|method| method.name() == name);
+            Some(found.as_ref().map(RpcDescriptor::of))
+        };
+        if let Some(own) = self.own.as_ref().and_then(of) {
+            return own;
+        }
+        let found = of(BUILT_IN.as_ref()?)??;
+        Some(found.built_in())
     }
 }
 

@@ -101,6 +101,7 @@ fn load(yaml: Option<&str>, binary: &[u8], iam: &str) -> (Option<Catalog>, Strin
         forwarding: Forwarding::default(),
         cors: None,
         protected_resource: None,
+        grpc: crate::catalog::PassedRpcs::default(),
         limits: crate::catalog::ServiceLimits::default(),
         span: Span { source: Source::new("opgate.yaml", ""), range: 0..0 },
     };

@@ -41,6 +41,7 @@ fn bind_to(upstream: &str, index: usize, hosts: &[&str], bindings: &[&str]) -> V
         operation: None,
         unimplemented: false,
         rpc: None,
+        rpc_fault: None,
         limits: crate::catalog::MethodLimits::default(),
         place: Place { file: "x.iam.yaml".into(), line: 1 },
     });

@@ -217,6 +217,9 @@ impl TestCase {
                 resource: resource.clone(),
                 host: host.clone(),
             },
+            CaseCall::Rpc { rpc, message, host, .. } => {
+                ScenarioCall::Rpc { rpc: rpc.clone(), message: message.clone(), host: host.clone() }
+            }
         };
         Scenario {
             who,
@@ -231,16 +234,16 @@ impl TestCase {
 impl CaseCall {
     fn span(&self) -> &Span {
         match self {
-            Self::Request { span, .. } | Self::Method { span, .. } => span,
+            Self::Request { span, .. } | Self::Method { span, .. } | Self::Rpc { span, .. } => span,
         }
     }
 
     /// Where the host is written, or else the whole.
     fn host_span(&self) -> &Span {
         match self {
-            Self::Request { span, host_span, .. } | Self::Method { span, host_span, .. } => {
-                host_span.as_ref().unwrap_or(span)
-            }
+            Self::Request { span, host_span, .. }
+            | Self::Method { span, host_span, .. }
+            | Self::Rpc { span, host_span, .. } => host_span.as_ref().unwrap_or(span),
         }
     }
 }

@@ -50,6 +50,8 @@ pub(super) enum CaseCall {
     },
     /// A method by its full name, on a resource.
     Method { method: String, resource: String, host: Option<String>, span: Span, host_span: Option<Span> },
+    /// A method over gRPC, with its message.
+    Rpc { rpc: String, message: serde_json::Value, host: Option<String>, span: Span, host_span: Option<Span> },
 }
 
 /// The expected decision.
@@ -227,6 +229,8 @@ fn json(node: &Node, report: &mut Report) -> Option<serde_json::Value> {
 fn asked(fields: &mut Fields<'_>, report: &mut Report) -> Option<CaseCall> {
     let whole = fields.span();
     let call = fields.optional("call");
+    let rpc = fields.optional("grpc");
+    let message = fields.optional("message");
     let method = fields.optional("method");
     let resource = fields.optional("resource");
     let host = fields.optional("host");
@@ -235,6 +239,9 @@ fn asked(fields: &mut Fields<'_>, report: &mut Report) -> Option<CaseCall> {
         None => None,
         Some(node) => Some(node.string(report)?.to_ascii_lowercase()),
     };
+    if let Some(rpc) = rpc.or(message) {
+        return over_grpc(rpc, message, [call, method, resource], host.zip(host_span), report);
+    }
     match (call, method, resource) {
         (Some(node), None, None) => {
             let (http_method, host_in_url, target) = request_line(node, report)?;
@@ -283,6 +290,43 @@ fn asked(fields: &mut Fields<'_>, report: &mut Report) -> Option<CaseCall> {
             None
         }
     }
+}
+
+/// A call over gRPC: `named` is the key `grpc` or, where that is missing, `message`. `others` are other ways to say what is called.
+fn over_grpc(
+    named: &Node,
+    message: Option<&Node>,
+    others: [Option<&Node>; 3],
+    host: Option<(String, Span)>,
+    report: &mut Report,
+) -> Option<CaseCall> {
+    if let Some(other) = others.into_iter().flatten().next() {
+        report
+            .error(&other.span, "the test says twice what is called")
+            .related(&named.span, "the call over gRPC is here")
+            .help("keep `grpc` with `message`, or the other one");
+        return None;
+    }
+    let Some(message_node) = message else {
+        report
+            .error(&named.span, "a call over gRPC brings a message")
+            .help("add `message: {name: projects/…}`; `message: {}` is an empty one");
+        return None;
+    };
+    if std::ptr::eq(named, message_node) {
+        report
+            .error(&named.span, "the test does not say which method gets the message")
+            .help("add `grpc: package.Service/Method`");
+        return None;
+    }
+    let (host, host_span) = host.unzip();
+    Some(CaseCall::Rpc {
+        rpc: named.string(report)?.to_owned(),
+        message: json(message_node, report)?,
+        host,
+        span: named.span.clone(),
+        host_span,
+    })
 }
 
 /// `POST /v1/…`, or with the host: `POST https://host/v1/…`.

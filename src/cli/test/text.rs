@@ -64,6 +64,9 @@ fn asked(case: &TestCase) -> String {
         CaseCall::Method { method, resource, host, .. } => {
             format!("{who}: {method} on {resource}{}", at(host))
         }
+        CaseCall::Rpc { rpc, message, host, .. } => {
+            format!("{who}: {rpc} over gRPC with {message}{}", at(host))
+        }
     }
 }
 

@@ -33,6 +33,7 @@ fn call(body: BodyRule) -> Call {
         operation: None,
         unimplemented: false,
         rpc: None,
+        rpc_fault: None,
         limits: crate::catalog::MethodLimits::default(),
         place: Place { file: "s.iam.yaml".into(), line: 1 },
     };

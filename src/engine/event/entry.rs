@@ -57,6 +57,10 @@ impl Event<'_> {
         let said = self.trace.call.as_ref().and_then(|call| call.method.permission_type);
         said.unwrap_or_else(|| {
             let is_read = self.request.is_none_or(|request| {
+                if request.is_grpc() {
+                    let rpc = self.trace.call.as_ref().and_then(|call| call.method.rpc.as_ref());
+                    return rpc.is_some_and(|rpc| rpc.is_read);
+                }
                 matches!(request.method, ::http::Method::GET | ::http::Method::HEAD | ::http::Method::OPTIONS)
             });
             if is_read { PermissionType::AdminRead } else { PermissionType::AdminWrite }
@@ -132,6 +136,7 @@ impl Event<'_> {
             client_certificate: self.client_certificate(),
             confirmation: self.confirmation(),
             upstream: self.upstream.map(|(name, endpoint, latency)| UpstreamCall { name, endpoint, latency }),
+            frontend: self.frontend,
             client_request_id: self.request.and_then(|request| request.client_request_id.as_deref()),
             client_traceparent: self
                 .request
@@ -245,6 +250,9 @@ fn authentication(caller: &Caller) -> AuthenticationInfo<'_> {
 }
 
 fn protocol(request: &Request) -> Protocol {
+    if request.is_grpc() {
+        return Protocol::Grpc;
+    }
     match (request.version, &request.channel) {
         (Version::Http10, _) => Protocol::Http10,
         (Version::Http11, _) => Protocol::Http11,

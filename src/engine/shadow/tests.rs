@@ -62,6 +62,7 @@ fn a_shadow_that_panics_says_nothing() {
         permission_type: None,
         unimplemented: false,
         rpc: None,
+        rpc_fault: None,
         limits: crate::catalog::MethodLimits::default(),
         place: crate::diagnostic::Place { file: "services/s.iam.yaml".into(), line: 1 },
     };

@@ -29,7 +29,7 @@ pub(in crate::frontend) fn response(exchange: &mut Exchange, ruling: AuthorizerR
         }
         AuthorizerRuling::Refused(denial) => {
             let denial = exchange.worded(denial);
-            let answer = answer::refusal(exchange, &denial);
+            let answer = answer::refusal_over_http(exchange, &denial);
             // No reason has code 0, which would let the request pass.
             let code = i32::from(code_number(denial.reason().entry().code)).max(1);
             exchange.denial = Some(denial);

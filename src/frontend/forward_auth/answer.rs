@@ -44,7 +44,7 @@ pub(in crate::frontend) fn answer(
         }
     };
     let denial = exchange.worded(denial);
-    let mut answer = answer::refusal(exchange, &denial);
+    let mut answer = answer::refusal_over_http(exchange, &denial);
     let status = answer.status;
     answer.headers.push((REASON, HeaderValue::from_static(denial.reason().entry().name)));
     exchange.denial = Some(denial);

@@ -22,7 +22,8 @@ impl Http1<'_> {
         authorizer: &Authorizer,
     ) -> Option<Http1Connection> {
         let front = self.front;
-        let mut exchange = front.engine.receive(Arrival::now(), self.peer.socket());
+        let arrival = Arrival::now().asked(authorizer.protocol.as_str());
+        let mut exchange = front.engine.receive(arrival, self.peer.socket());
         let head = self.buffer.get(..end).unwrap_or_default();
         let head = RawHead::parse(head, front.limits.head).and_then(|head| Ok((head.framing()?, head)));
         let (framing, head) = match head {

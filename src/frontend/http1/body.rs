@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 
 use super::connection::Http1Connection;
-use crate::engine::BodySource;
+use crate::engine::{BodySource, MessagePlan};
+use crate::grpc::MessageEncoding;
 use crate::http::{Framing, Request};
 use crate::listener::ConnectionSlot;
 use crate::reason::{Denial, Reason};
@@ -63,6 +64,17 @@ impl BodySource for Http1Body<'_> {
             Ok(Err(error)) => Err(error.denial(overflow)),
             Err(_) => Err(Denial::new(Reason::BodyTimeout, "the body did not end in time")),
         }
+    }
+
+    /// gRPC needs HTTP/2.
+    async fn first_message(
+        &mut self,
+        _: MessagePlan,
+        _: MessageEncoding,
+        _: u64,
+        _: impl FnMut(u64) -> Result<(), Denial> + Send,
+    ) -> Result<Bytes, Denial> {
+        Err(Denial::new(Reason::Internal, "a message of gRPC was asked for over HTTP/1"))
     }
 
     async fn begin(&mut self) -> Result<(), Denial> {

@@ -25,7 +25,8 @@ impl Incoming {
         if self.is_health_probe() {
             return self.answer_probe().await;
         }
-        let mut exchange = self.engine.receive(Arrival::now(), self.connection.peer.socket());
+        let arrival = Arrival::now().asked(authorizer.protocol.as_str());
+        let mut exchange = self.engine.receive(arrival, self.connection.peer.socket());
         match authorizer.protocol {
             AuthorizerProtocol::ExtAuthz => self.check(authorizer, &mut exchange, pending).await,
             AuthorizerProtocol::AuthZen => {
@@ -45,7 +46,8 @@ impl Incoming {
 
     /// Answers a question for which there is no slot to wait in.
     pub(super) fn refuse_question(mut self, authorizer: &Authorizer, full: Denial) {
-        let mut exchange = self.engine.receive(Arrival::now(), self.connection.peer.socket());
+        let arrival = Arrival::now().asked(authorizer.protocol.as_str());
+        let mut exchange = self.engine.receive(arrival, self.connection.peer.socket());
         let (sent, status) = match authorizer.protocol {
             AuthorizerProtocol::ExtAuthz => {
                 let ruling = AuthorizerRuling::Refused(full);

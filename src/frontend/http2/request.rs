@@ -115,7 +115,7 @@ impl Incoming {
 
     pub(super) fn receive(&self) -> (Exchange, Result<Request, Denial>) {
         let RequestConnection { peer, port, health_path, established, limits, .. } = &self.connection;
-        let exchange = self.engine.receive(Arrival::now(), peer.socket());
+        let mut exchange = self.engine.receive(Arrival::now(), peer.socket());
         let head = &self.stream.head;
         let head = RawHead::from_http2(&head.method, &head.uri, &head.headers, limits.head);
         let request = head.and_then(|head| {
@@ -123,6 +123,9 @@ impl Incoming {
             let peer = Peer { address: *peer, port: *port, health_path: health_path.clone(), channel };
             Request::new(head, &peer, &self.engine.proxies())
         });
+        if request.is_err() {
+            exchange.has_grpc_type = self.stream.has_grpc_type();
+        }
         (exchange, request)
     }
 
@@ -180,8 +183,9 @@ fn refusal(exchange: &mut Exchange, denial: Denial) -> ErrorResponse {
     refusal
 }
 
+/// Whether it goes on: it is permitted, or it is a gRPC call of a known caller that holds slots, up to its first message.
 fn is_permitted(decision: &Decision) -> bool {
-    matches!(decision, Decision::Admitted(_) | Decision::Wait(Pending::Body(_)))
+    matches!(decision, Decision::Admitted(_) | Decision::Wait(Pending::Body(_) | Pending::Message(..)))
 }
 
 /// The answer to a request that is not permitted.

@@ -11,6 +11,7 @@ use h2::{Reason as Code, RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 
 use crate::frontend::date;
+use crate::http::RpcProtocol;
 use crate::listener::{LINGER, LINGER_BYTES};
 use crate::proxy::SentAnswer;
 use crate::respond::ErrorResponse;
@@ -51,6 +52,12 @@ impl Http2Stream {
 
     pub(super) fn is_head(&self) -> bool {
         self.head.method == Method::HEAD
+    }
+
+    /// Whether the head has the content type of gRPC.
+    pub(super) fn has_grpc_type(&self) -> bool {
+        let content_type = self.head.headers.get(header::CONTENT_TYPE);
+        content_type.is_some_and(|value| RpcProtocol::is_grpc_type(value.as_bytes()))
     }
 
     /// Whether the end of the answer was handed to the library.

@@ -129,3 +129,26 @@ async fn an_inherited_socket_has_to_be_of_the_kind() {
     let client = std::net::TcpStream::connect(ip(&tcp)).unwrap();
     assert!(ListenSocket::inherited(client.into(), &ANY.into()).is_err(), "it does not listen");
 }
+
+/// A gate that is stopped by a debugger, say: the start of another one waited for it without an end.
+#[tokio::test]
+async fn a_socket_that_is_not_accepted_from_does_not_hold_a_start_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gate.sock");
+    let _busy = bind(&unix(&path)).unwrap();
+    let address = rustix::net::SocketAddrUnix::new(&path).unwrap();
+    let mut clients = Vec::new();
+    // What does not fit into the queue is told at once.
+    let full = loop {
+        use rustix::net::{SocketFlags, SocketType, connect, socket_with};
+        let client =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).unwrap();
+        match connect(&client, &address) {
+            Ok(()) => clients.push(client),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, rustix::io::Errno::AGAIN);
+    let refused = bind(&unix(&path)).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::AddrInUse, "{refused}");
+}

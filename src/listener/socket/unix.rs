@@ -3,10 +3,13 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
 
 /// Of the user of the process alone.
 const OWN: u32 = 0o600;
@@ -84,10 +87,15 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !there.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is not a socket is there"));
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+    // A process that does not accept must not hold this one up: the queue of its socket may be full.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let knock = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&knock, &SocketAddrUnix::new(path)?) {
+        Ok(()) | Err(Errno::AGAIN) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"))
+        }
+        Err(Errno::CONNREFUSED) => fs::remove_file(path),
         // It cannot be known whether one does.
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::exposed::Exposed;
 use super::findings::Findings;
 use super::view::PolicyView;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, NoRpcRoute};
 use crate::diagnostic::{Place, Source, Span};
 use crate::policy::index::RoleId;
 use crate::source::PolicyFiles;
@@ -42,6 +42,38 @@ pub(super) fn undescribed(files: &PolicyFiles, catalog: &Catalog, findings: &mut
                  `protoc --include_imports --descriptor_set_out=services/{}.binpb …`",
                 api.service
             ),
+        );
+    }
+}
+
+/// Exposed methods that are not called over gRPC, of services of which others are.
+pub(super) fn not_over_grpc(files: &PolicyFiles, catalog: &Catalog, findings: &mut Findings<'_>) {
+    for method in catalog.not_over_grpc() {
+        let Some(span) = span(files, &method.place, &method.method) else { continue };
+        let name = &method.method;
+        let set = format!("services/{}.binpb", method.service);
+        let (why, help) = match &method.why {
+            NoRpcRoute::NoDescriptor => (
+                "its messages are not known".to_owned(),
+                format!("give its proto to the descriptor set {set}"),
+            ),
+            NoRpcRoute::Fields(fault) => {
+                (fault.clone(), "over gRPC, `resource` names fields of the request message".to_owned())
+            }
+            NoRpcRoute::TakenByHttp(other) => (
+                format!("an http rule of `{other}` takes its path"),
+                "a backend could take one for the other: give that rule a path of its own".to_owned(),
+            ),
+            NoRpcRoute::Ambiguous(host) => (
+                format!("another service on `{host}` has it too"),
+                "expose the two services on different hosts".to_owned(),
+            ),
+        };
+        findings.note(
+            "methods that are not called over gRPC",
+            &span,
+            format!("`{name}` cannot be called over gRPC: {why}"),
+            help,
         );
     }
 }

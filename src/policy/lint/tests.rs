@@ -54,6 +54,7 @@ fn exposure() -> ExposureSettings {
         forwarding: Forwarding::default(),
         cors: None,
         protected_resource: None,
+        grpc: crate::catalog::PassedRpcs::default(),
         limits: crate::catalog::ServiceLimits::default(),
         span: Span { source: Source::new("opgate.yaml", ""), range: 0..0 },
     }

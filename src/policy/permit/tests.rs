@@ -31,6 +31,7 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call>
         operation: None,
         unimplemented: false,
         rpc: None,
+        rpc_fault: None,
         limits: crate::catalog::MethodLimits::default(),
         place: Place { file: "services/demo.iam.yaml".into(), line: 3 },
     };

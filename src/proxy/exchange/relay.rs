@@ -20,6 +20,11 @@ use crate::upstream::backend::{AnswerSink, BackendFailure, BackendSide};
 
 /// What happens to an exchange on its way.
 pub trait RelaySteps<W> {
+    /// The next data of a body that is passed on has come. What may go on now goes to `send`.
+    fn body_came(&mut self, data: &[u8], send: &mut dyn FnMut(&[u8])) {
+        send(data);
+    }
+
     /// The next data of a body that is passed on, and its end if `ends`.
     ///
     /// # Errors
@@ -32,8 +37,13 @@ pub trait RelaySteps<W> {
     /// The next data of the answer has come.
     fn data_came(&mut self, data: &[u8]);
 
-    /// The answer has come whole.
-    fn answer_ended(&mut self);
+    /// The fields behind the answer have come.
+    fn trailers_came(&mut self, fields: &HeaderMap) {
+        let _ = fields;
+    }
+
+    /// The answer has come whole. Gives the fields behind it that are missing.
+    fn answer_ended(&mut self) -> Option<HeaderMap>;
 
     /// A connection may carry another exchange.
     fn keep(&mut self, connection: W);
@@ -48,6 +58,8 @@ pub struct RelayTimes {
     pub body_until: Option<Instant>,
     /// How long the backend may neither take nor send anything.
     pub patience: Duration,
+    /// Whether the exchange is over with its answer, whatever is left of the request: a gRPC call is.
+    pub ends_with_answer: bool,
 }
 
 /// Why an exchange ended before its end.
@@ -131,7 +143,7 @@ where
         self.waits_for = Waits::default();
         let asked = self.poll_request(context)?;
         let answered = self.poll_answer(context)?;
-        if asked.is_ready() && answered.is_ready() {
+        if answered.is_ready() && (asked.is_ready() || self.times.ends_with_answer) {
             self.release();
             return Poll::Ready(Ok(()));
         }
@@ -179,7 +191,7 @@ where
         let mut length = 0;
         let read = client.poll_body(context, &mut |data| {
             length += data.len();
-            backend.send_data(data);
+            steps.body_came(data, &mut |data| backend.send_data(data));
         });
         let Poll::Ready(read) = read else {
             self.waits_for.body = true;
@@ -237,7 +249,7 @@ where
             self.moved = Instant::now();
         }
         let Waits { body, backend } = self.waits_for;
-        let RelayTimes { until, body_until, patience } = self.times;
+        let RelayTimes { until, body_until, patience, .. } = self.times;
         let until = until.filter(|_| !self.backend.is_answered());
         let body_until = body_until.filter(|_| body);
         let silent = if backend { self.moved.checked_add(patience) } else { None };
@@ -278,11 +290,14 @@ impl<C: ClientSide, S: RelaySteps<W>, W> AnswerSink for AnswerPassage<'_, C, S, 
     }
 
     fn trailers(&mut self, fields: HeaderMap) {
+        self.steps.trailers_came(&fields);
         self.client.put_trailers(fields);
     }
 
     fn end(&mut self) {
-        self.steps.answer_ended();
+        if let Some(missing) = self.steps.answer_ended() {
+            self.client.put_trailers(missing);
+        }
         self.client.put_end();
     }
 }

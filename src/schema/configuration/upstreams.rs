@@ -52,6 +52,12 @@ const TIMEOUTS: Mapping = Mapping::ours(
             .or("10m"),
         key("idle", Duration, "How long an unused connection is kept. Must be shorter than at the backend.")
             .or("60s"),
+        key(
+            "grpc_idle",
+            Duration,
+            "How long neither side of a gRPC stream may send anything. `total` does not bound a stream.",
+        )
+        .or("5m"),
     ],
 );
 

@@ -42,8 +42,8 @@ fn servers(node: &Node, report: &mut Report) -> Vec<SocketAddr> {
     for (text, item) in node.strings(report) {
         let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
         match text.parse().or(address) {
-            Ok(server) => servers.push(server),
-            Err(_) => {
+            Ok(server) if server.port() > 0 => servers.push(server),
+            _ => {
                 report.error(&item.span, format!("`{text}` is not the address of a DNS server")).help(
                     "write an IP address, with a port if it is not 53: `10.0.0.53` or `127.0.0.1:8600`",
                 );

@@ -49,6 +49,7 @@ async fn the_question_of_the_page_is_answered_as_the_page_shows() {
     let payload = &line["protoPayload"];
     assert_eq!(payload["metadata"]["decision"], "ANSWERED");
     assert_eq!(payload["metadata"]["reason"], "ALLOWED");
+    assert_eq!(payload["metadata"]["frontend"], "authzen");
     assert_eq!(payload["authenticationInfo"]["principalSubject"], "user:ana@example.com");
     assert_eq!(payload["resourceName"], shown("question")["resource"]["id"]);
     assert!(gate.backend.requests().is_empty());

@@ -91,6 +91,8 @@ fn each_request_at_the_backend_was_judged(gate: &mut Gate) {
         let line = line.unwrap_or_else(|| panic!("{:?}: no line of {request:?}", current()));
         let payload = &line["protoPayload"];
         assert_eq!(payload["metadata"]["decision"], "ALLOWED", "{:?}: {request:?}", current());
+        let frontend = if current() == Some(Front::Envoy) { "ext_authz" } else { "forward_auth" };
+        assert_eq!(payload["metadata"]["frontend"], frontend, "{:?}", current());
         assert_eq!(line["httpRequest"]["requestMethod"], request.method.as_str(), "{:?}", current());
         let path = request.target.split('?').next().unwrap();
         assert_eq!(payload["requestMetadata"]["requestAttributes"]["path"], path, "{:?}", current());

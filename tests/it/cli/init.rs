@@ -37,6 +37,29 @@ fn the_name_of_an_api_names_its_files() {
     assert!(!workspace.path("bad").exists());
 }
 
+/// Half a tree would be in the way of the next try.
+#[test]
+fn init_leaves_nothing_behind_where_it_fails_half_way() {
+    let workspace = Workspace::new().write("begun/policies/tests", "");
+    let outcome = workspace.opgate(&["init", "begun"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("cannot be written"), "{}", outcome.stderr);
+    let left = |folder: &str| -> Vec<_> {
+        let entries = std::fs::read_dir(workspace.path(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert_eq!(
+        (left("begun"), left("begun/policies")),
+        (vec!["policies".to_owned()], vec!["tests".to_owned()])
+    );
+
+    std::fs::create_dir(workspace.path("linked")).unwrap();
+    std::os::unix::fs::symlink("nowhere", workspace.path("linked/opgate.yaml")).unwrap();
+    let outcome = workspace.opgate(&["init", "linked"]);
+    assert!(outcome.stderr.contains("the file is there already"), "{}", outcome.stderr);
+    assert_eq!(left("linked"), ["opgate.yaml"]);
+}
+
 #[test]
 fn init_writes_nothing_where_one_of_its_files_is_there() {
     let workspace = Workspace::new().write("begun/policies/groups.yaml", "{}\n");

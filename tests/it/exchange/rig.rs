@@ -180,8 +180,9 @@ impl RelaySteps<Wire> for Free {
         self.data.extend_from_slice(data);
     }
 
-    fn answer_ended(&mut self) {
+    fn answer_ended(&mut self) -> Option<http::HeaderMap> {
         self.has_ended = true;
+        None
     }
 
     fn keep(&mut self, connection: Wire) {
@@ -227,7 +228,8 @@ pub fn carry(wire: Wire, asking: &Asking) -> Carried {
         Client { is_http10: asking.is_http10, body: asking.body.clone().into(), ..Client::default() };
     let mut steps = Free::default();
     let mut timer = RelayTimer::default();
-    let times = RelayTimes { until: None, body_until: None, patience: Duration::MAX };
+    let times =
+        RelayTimes { until: None, body_until: None, patience: Duration::MAX, ends_with_answer: false };
     let mut relay = Relay::new(&mut client, &mut backend, &mut steps, &mut timer, times);
     let mut context = Context::from_waker(Waker::noop());
     let outcome = loop {

@@ -70,7 +70,7 @@ pub enum Kind {
     /// `yaml peer=envoy`, `text peer=nginx`: a file of a proxy that asks opgate, or of opgate that is asked.
     /// tests/it/authorizers runs it.
     Peer(String),
-    /// `yaml other`, `toml other`: a file of another gateway.
+    /// `yaml other`, `toml other`: a file of another gateway. tests/it/coming_from.rs runs Envoy's.
     Other,
     /// `proto transcoding=NAME`, `yaml transcoding=NAME`: the files of docs/transcoding.md. tests/it/transcoding/page.rs serves them.
     Transcoding(String),

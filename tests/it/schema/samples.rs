@@ -65,6 +65,7 @@ services:
     request_headers: [accept]
     cors: {origins: ['https://app.example.com']}
     protected_resource: https://lab.example.com
+    grpc: {health: pass}
     shadow: false
     limits: {message_bytes: 1MiB, methods: {lab.v1.Jobs.Poke: {deadline: 1m}}}
   lab2: {upstream: lab, hosts: [lab2.example.com]}
@@ -186,7 +187,7 @@ error_domain: lab.example.com
 rules:
 - selector: lab.v2.Jobs.GetJob
   permission: lab.jobs.get
-  resource:
+  resource: null
   scopes: none
   permission_type: DATA_READ
   resource_type: lab.example.com/Job
