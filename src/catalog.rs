@@ -22,6 +22,7 @@ mod near;
 mod operation;
 mod operation_name;
 mod options;
+mod over_grpc;
 mod passed;
 mod resolve;
 mod resource;
@@ -34,7 +35,6 @@ mod template;
 mod transcoding;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::cors::{CorsPolicy, OriginPattern};
@@ -46,6 +46,7 @@ pub use self::method::{
 pub use self::named::NotCallable;
 pub use self::operation::OperationMethod;
 pub use self::options::OPTIONS_METHOD;
+pub use self::over_grpc::{IncompleteDescriptors, NotOverGrpc};
 pub use self::passed::PassedRpcs;
 use self::resolve::Definition;
 pub use self::resource::{ResourceError, ResourceTemplate};
@@ -118,30 +119,6 @@ pub struct UndescribedApi {
     pub place: Place,
 }
 
-/// An exposed method that cannot be called over gRPC, or not on every host of its service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotOverGrpc {
-    /// The id of the service.
-    pub service: String,
-    /// The full RPC name.
-    pub method: String,
-    /// Why.
-    pub why: NoRpcRoute,
-    /// Where its iam rule is written.
-    pub place: Place,
-}
-
-/// A descriptor set that lacks a type, so that it describes no messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IncompleteDescriptors {
-    /// The id of the service.
-    pub service: String,
-    /// What is missing.
-    pub why: String,
-    /// The file.
-    pub file: PathBuf,
-}
-
 impl Catalog {
     /// Whether calls of any method go to an upstream.
     pub fn leads_to(&self, upstream: &str) -> bool {
@@ -189,35 +166,6 @@ impl Catalog {
         let open = routes.into_iter().map(|(route, _)| route);
         catalog.open = open.filter(|route| matches!(route.target, RouteTarget::Open { .. })).collect();
         (report.count(Severity::Error) == errors_before).then_some(catalog)
-    }
-
-    /// Gives each method whose messages are known its route over gRPC.
-    fn route_rpcs(&mut self) {
-        let mut not_over_grpc = Vec::new();
-        let mut left_out = |method: &Arc<Method>, why: NoRpcRoute| {
-            not_over_grpc.push(NotOverGrpc {
-                service: method.service.id.clone(),
-                method: method.name.clone(),
-                why,
-                place: method.place.clone(),
-            });
-        };
-        self.rpcs = RpcRoutes::build(&self.methods, &self.router, &mut left_out);
-        // Where a service has a descriptor set, those without one are worth a word.
-        let has_some = |method: &Method| {
-            let of_service = |other: &&Arc<Method>| Arc::ptr_eq(&other.service, &method.service);
-            self.methods
-                .iter()
-                .filter(of_service)
-                .filter_map(|other| other.rpc.as_ref())
-                .any(|rpc| !rpc.is_built_in)
-        };
-        let unknown = |method: &&Arc<Method>| method.rpc.is_none() && !method.is_options();
-        for method in self.methods.iter().filter(unknown).filter(|method| has_some(method)) {
-            let why = method.rpc_fault.clone().map_or(NoRpcRoute::NoDescriptor, NoRpcRoute::Fields);
-            left_out(method, why);
-        }
-        self.not_over_grpc = not_over_grpc;
     }
 
     fn expose(
@@ -370,24 +318,6 @@ impl Catalog {
     /// The methods, exposed or not, that a path belongs to on some host: see [`Router::at`].
     pub fn at(&self, path: &RequestPath) -> BTreeSet<String> {
         self.router.at(path)
-    }
-
-    /// The exposed methods that cannot be called over gRPC, of services of which others can.
-    pub fn not_over_grpc(&self) -> &[NotOverGrpc] {
-        &self.not_over_grpc
-    }
-
-    /// Finds the method that a call over gRPC is of. `host` is in lower case, without port.
-    ///
-    /// # Errors
-    /// 404 where there is none.
-    pub fn route_rpc(&self, host: &str, path: &RequestPath) -> Result<Arc<Method>, Denial> {
-        self.rpcs.route(host, path)
-    }
-
-    /// The descriptor sets that lack a type.
-    pub fn incomplete_descriptors(&self) -> &[IncompleteDescriptors] {
-        &self.incomplete
     }
 
     /// Finds the method that a request calls. `host` is in lower case, without port.
