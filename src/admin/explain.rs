@@ -168,8 +168,8 @@ fn read(body: &[u8]) -> Result<(Scenario, Extent), AdminRefusal> {
         };
         AdminRefusal::new(
             format!("the body {what}, at line {}, column {}", error.line(), error.column()),
-            "fields are principal, groups, claims, token, scopes, request {method, path, host}, method, resource, \
-             host, time, ip and all",
+            "fields are principal, groups, claims, token, scopes, request {method, path, host}, \
+             grpc {method, message}, method, resource, host, time, ip and all",
         )
     })?;
     let extent = if body.all { Extent::All } else { Extent::Relevant };

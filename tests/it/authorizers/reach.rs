@@ -100,3 +100,36 @@ async fn a_question_is_answered_with_the_fields_to_copy_or_with_the_reason() {
     }
     assert!(gate.backend.requests().is_empty());
 }
+
+/// Every answer over gRPC has the status 200, which a proxy that asks takes for a yes.
+#[tokio::test]
+async fn what_says_that_it_is_grpc_is_refused_to_a_proxy_by_a_status() {
+    let gate = Gate::start_with(asked(json!({
+        "address": "127.0.0.1:0", "frontend": "forward_auth", "authorizer": { "shape": "nginx", "body": "announced" },
+    })));
+    let rpc = "/google.longrunning.Operations/CancelOperation";
+    for target in [rpc, "/google.longrunning.Operations/None", &cancel().target, "//"] {
+        for content_type in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc-web",
+            "application/connect+proto",
+        ] {
+            let question = Req::new("GET", COMPANION, "/")
+                .header("x-original-method", "POST")
+                .header("x-original-uri", target)
+                .header("x-original-framing", "HTTP/2.0;;")
+                .header("content-type", content_type);
+            for request in [
+                question.clone().bearer(&token("ana@example.com")),
+                question.bearer(&token("bob@example.com")),
+            ] {
+                for answer in gate.over_both(&request).await {
+                    assert_eq!(answer.status, 403, "{target} {content_type}: {answer:?}");
+                    assert_eq!(answer.header("grpc-status"), None, "{target} {content_type}");
+                }
+            }
+        }
+    }
+    assert!(gate.backend.requests().is_empty());
+}
