@@ -415,7 +415,8 @@ impl Engine {
                     break admitted;
                 }
                 Decision::Wait(Pending::Message(awaiting, slots)) => {
-                    decision = self.take_message(exchange, awaiting, slots, body).await;
+                    // By itself: other requests hold and move no room for a message.
+                    decision = Box::pin(self.take_message(exchange, awaiting, slots, body)).await;
                 }
                 Decision::Wait(Pending::Body(awaiting)) => {
                     body.permitted();

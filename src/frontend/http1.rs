@@ -131,7 +131,7 @@ impl<'f> Http1<'f> {
     async fn exchange(&mut self, mut connection: Http1Connection, end: usize) -> Option<Http1Connection> {
         let front = self.front;
         if let Some(authorizer) = &front.authorizer {
-            return self.answer_question(connection, end, authorizer).await;
+            return Box::pin(self.answer_question(connection, end, authorizer)).await;
         }
         let mut exchange = front.engine.receive(Arrival::now(), self.peer.socket());
         let request = match self.request(&connection, &exchange, end) {
