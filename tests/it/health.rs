@@ -283,7 +283,9 @@ async fn an_error_status_ejects_no_endpoint() {
     for _ in 0..6 {
         assert_eq!(gate.http1(&cancel()).await.status, 500);
     }
-    assert_eq!(origins.each_ref().map(|origin| origin.requests().len()), [3, 3]);
+    // A reload in between begins their turns anew.
+    let asked = origins.each_ref().map(|origin| origin.requests().len());
+    assert!(asked.iter().sum::<usize>() == 6 && !asked.contains(&0), "{asked:?}");
     for address in addresses {
         assert_eq!(healthy(&gate, "operations", address).await, Some(true));
     }
