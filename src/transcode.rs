@@ -13,6 +13,7 @@
 //! Pure: no I/O and no clock.
 
 mod answer;
+pub(crate) mod described;
 mod fault;
 mod field_path;
 mod format;

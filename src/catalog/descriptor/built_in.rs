@@ -3,11 +3,13 @@
 //! They are google/longrunning/operations.proto, google/rpc/status.proto, google/api/httpbody.proto and
 //! grpc/health/v1/health.proto, without comments and annotations. The types of google.protobuf are prost-reflect's.
 
-use prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
+use prost_reflect::prost_types::field_descriptor_proto::Type;
 use prost_reflect::prost_types::{
     DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto,
     FileDescriptorProto, MethodDescriptorProto, OneofDescriptorProto, ServiceDescriptorProto,
 };
+
+use crate::transcode::described::{field, message, of, repeated};
 
 /// The files, each behind those that it imports.
 pub(super) fn files() -> [FileDescriptorProto; 6] {
@@ -181,30 +183,6 @@ fn file(name: &str, package: &str, imports: &[&str]) -> FileDescriptorProto {
         syntax: Some("proto3".to_owned()),
         ..FileDescriptorProto::default()
     }
-}
-
-fn message(name: &str, field: Vec<FieldDescriptorProto>) -> DescriptorProto {
-    DescriptorProto { name: Some(name.to_owned()), field, ..DescriptorProto::default() }
-}
-
-/// A field of a scalar type.
-fn field(name: &str, number: i32, r#type: Type) -> FieldDescriptorProto {
-    FieldDescriptorProto {
-        name: Some(name.to_owned()),
-        number: Some(number),
-        label: Some(Label::Optional.into()),
-        r#type: Some(r#type.into()),
-        ..FieldDescriptorProto::default()
-    }
-}
-
-/// A field that is a message.
-fn of(name: &str, number: i32, r#type: &str) -> FieldDescriptorProto {
-    FieldDescriptorProto { type_name: Some(r#type.to_owned()), ..field(name, number, Type::Message) }
-}
-
-fn repeated(field: FieldDescriptorProto) -> FieldDescriptorProto {
-    FieldDescriptorProto { label: Some(Label::Repeated.into()), ..field }
 }
 
 fn service(name: &str, method: Vec<MethodDescriptorProto>) -> ServiceDescriptorProto {

@@ -5,12 +5,14 @@
 use std::sync::LazyLock;
 
 use prost::Message;
-use prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
+use prost_reflect::prost_types::field_descriptor_proto::Type;
 use prost_reflect::prost_types::{
     DescriptorProto, FieldDescriptorProto, FileDescriptorProto, MessageOptions,
 };
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::Value;
+
+use crate::transcode::described::{field, message, of, repeated};
 
 /// `google.protobuf.Any`.
 #[derive(Clone, PartialEq, Message)]
@@ -113,28 +115,6 @@ fn error_details() -> FileDescriptorProto {
 fn violations(name: &str, list: &str, inner: DescriptorProto) -> DescriptorProto {
     let type_name = format!(".google.rpc.{name}.{}", inner.name());
     DescriptorProto { nested_type: vec![inner], ..message(name, vec![repeated(of(list, 1, &type_name))]) }
-}
-
-fn message(name: &str, field: Vec<FieldDescriptorProto>) -> DescriptorProto {
-    DescriptorProto { name: Some(name.to_owned()), field, ..DescriptorProto::default() }
-}
-
-fn field(name: &str, number: i32, r#type: Type) -> FieldDescriptorProto {
-    FieldDescriptorProto {
-        name: Some(name.to_owned()),
-        number: Some(number),
-        label: Some(Label::Optional.into()),
-        r#type: Some(r#type.into()),
-        ..FieldDescriptorProto::default()
-    }
-}
-
-fn of(name: &str, number: i32, r#type: &str) -> FieldDescriptorProto {
-    FieldDescriptorProto { type_name: Some(r#type.to_owned()), ..field(name, number, Type::Message) }
-}
-
-fn repeated(field: FieldDescriptorProto) -> FieldDescriptorProto {
-    FieldDescriptorProto { label: Some(Label::Repeated.into()), ..field }
 }
 
 /// A map of texts to texts.

@@ -78,7 +78,7 @@ proptest! {
         if let Ok(request) = method.request(&[], None, &text) {
             let mut lenient = serde_json::Deserializer::from_slice(&text);
             let lenient = DynamicMessage::deserialize(method.input.clone(), &mut lenient).unwrap();
-            // On the wire, a zero is no field, whatever its sign.
+            // The wire does not carry a zero of either sign.
             let lenient = DynamicMessage::decode(method.input.clone(), &lenient.encode_to_vec()[..]).unwrap();
             let strict = DynamicMessage::decode(method.input.clone(), &request.frame[5..]).unwrap();
             // Messages do not print: a descriptor that holds itself has no end.

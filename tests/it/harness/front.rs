@@ -194,7 +194,7 @@ impl Front {
         Some(running)
     }
 
-    /// Why it cannot carry a request as it is; then the request is refused, whoever sends it.
+    /// Why it cannot carry a request as it is; then the request is refused for every caller.
     pub fn cannot_carry(self, request: &Req, version: &str) -> Option<&'static str> {
         let body = match &request.body {
             Body::None => &[][..],
